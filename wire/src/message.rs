@@ -1,0 +1,219 @@
+//! Requests and replies.
+
+/// What a sandbox asks for.
+///
+/// Paths are relative to an export's root, without a leading slash, `.` or `..`; the empty path is
+/// the root. They travel in the request's data. "handle" is a number that an earlier
+/// [`Operation::Open`] returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Operation {
+    /// Attributes of a path, not following a last symlink. `args`: export. Reply data: [`HostStat`].
+    Lookup = 1,
+    /// Opens a path. `args`: export, open flags, mode, flags of `OPEN_*`. Reply: `value` = handle;
+    /// data: [`HostStat`]; a descriptor is donated unless `OPEN_NO_DONATION`.
+    Open = 2,
+    /// Closes a handle. `args`: handle.
+    Close = 3,
+    /// Reads directory entries. `args`: handle, cookie (0 first). Reply: `value` = number of
+    /// entries, 0 at the end; data: entries of `ino u64, next cookie u64, type u8, length u8, name`.
+    ReadDirectory = 4,
+    /// Reads a symlink. `args`: export. Reply: `value` = length; data: target.
+    ReadLink = 5,
+    /// Makes a directory. `args`: export, mode.
+    MakeDirectory = 6,
+    /// Removes a name. `args`: export, 1 to remove a directory.
+    Unlink = 7,
+    /// Renames. `args`: export, length of the first path, rename flags. Data: both paths, joined.
+    Rename = 8,
+    /// Makes a hard link. `args`: export, length of the first path. Data: existing, new.
+    Link = 9,
+    /// Makes a symlink. `args`: export, length of the target. Data: target, path.
+    Symlink = 10,
+    /// Attributes of an open handle. `args`: handle. Reply data: [`HostStat`].
+    StatHandle = 11,
+    /// Sets attributes of a path. `args`: export, mask of `SET_*`, mode or size, uid | gid << 32,
+    /// atime ns, mtime ns.
+    SetAttributes = 12,
+    /// As [`Operation::SetAttributes`], with a handle for the export.
+    SetHandleAttributes = 13,
+    /// Flushes a handle to storage. `args`: handle, 1 for data only.
+    Sync = 14,
+    /// Allocates or punches space. `args`: handle, fallocate mode, offset, length.
+    Allocate = 15,
+    /// File-system statistics. `args`: export. Reply data: 8 u64: type, block size, blocks, free,
+    /// available, files, free files, name length.
+    FileSystemStat = 16,
+    /// Makes a FIFO, socket or regular node. `args`: export, mode with type.
+    MakeNode = 17,
+    /// Reads from standard input. `args`: length. Interruptible. Reply: `value` = bytes, 0 at end.
+    ReadInput = 32,
+    /// Writes to standard output or error. `args`: 1 or 2, length. Reply: `value` = bytes written.
+    WriteOutput = 33,
+    /// Waits until a standard stream is ready. `args`: stream, poll events. Interruptible. Reply:
+    /// `value` = events.
+    PollStream = 34,
+    /// Attributes of a standard stream. `args`: stream. Reply data: [`HostStat`].
+    StatStream = 35,
+    /// Terminal attributes of a stream. `args`: stream, 0 get, 1 set now, 2 set drained, 3 set
+    /// flushed. Data: `struct termios` of the kernel, 36 bytes.
+    TerminalAttributes = 36,
+    /// Window size of a terminal stream. `args`: stream. Reply: `value` = rows | columns << 16.
+    WindowSize = 37,
+    /// Sends the kick signal. `args`: host process, host thread.
+    Kick = 48,
+    /// A line for the trace, the statistics or the log. `args`: 0 log, 1 trace, 2 statistics.
+    Log = 49,
+    /// The sandbox has ended. `args`: wait status (as wait(2) has it) of the first guest process.
+    Exit = 50,
+}
+
+impl Operation {
+    /// Decodes a number from the ring; `None` for an unknown one.
+    #[must_use]
+    pub fn from_number(number: u32) -> Option<Operation> {
+        use Operation::*;
+        const ALL: [Operation; 26] = [
+            Lookup,
+            Open,
+            Close,
+            ReadDirectory,
+            ReadLink,
+            MakeDirectory,
+            Unlink,
+            Rename,
+            Link,
+            Symlink,
+            StatHandle,
+            SetAttributes,
+            SetHandleAttributes,
+            Sync,
+            Allocate,
+            FileSystemStat,
+            MakeNode,
+            ReadInput,
+            WriteOutput,
+            PollStream,
+            StatStream,
+            TerminalAttributes,
+            WindowSize,
+            Kick,
+            Log,
+            Exit,
+        ];
+        ALL.into_iter()
+            .find(|operation| *operation as u32 == number)
+    }
+}
+
+/// [`Operation::Open`]: do not donate a descriptor (directories, permission probes).
+pub const OPEN_NO_DONATION: u64 = 1;
+/// [`Operation::SetAttributes`]: set the permission bits.
+pub const SET_MODE: u64 = 1;
+/// Set the size.
+pub const SET_SIZE: u64 = 2;
+/// Set the owner.
+pub const SET_OWNER: u64 = 4;
+/// Set the access time; `u64::MAX` means now.
+pub const SET_ATIME: u64 = 8;
+/// Set the modification time; `u64::MAX` means now.
+pub const SET_MTIME: u64 = 16;
+
+/// One request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// What to do.
+    pub operation: Operation,
+    /// Its arguments; unused ones are 0.
+    pub args: [u64; 6],
+    /// How many bytes of data go along.
+    pub data_len: u32,
+}
+
+/// One reply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// The value, as the operation defines it.
+    pub value: u64,
+    /// How many bytes of data came back.
+    pub data_len: u32,
+    /// The descriptor that came along, as the sandbox's own number.
+    pub donated: Option<u32>,
+}
+
+/// Attributes of a host file, as 16 little-endian `u64`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields of stat(2)")]
+pub struct HostStat {
+    pub device: u64,
+    pub inode: u64,
+    pub mode: u32,
+    pub links: u32,
+    pub user: u32,
+    pub group: u32,
+    pub special_device: u64,
+    pub size: u64,
+    pub blocks: u64,
+    pub atime_ns: u64,
+    pub mtime_ns: u64,
+    pub ctime_ns: u64,
+    pub btime_ns: u64,
+}
+
+impl HostStat {
+    /// Encoded size, in bytes.
+    pub const BYTES: usize = 13 * 8;
+
+    /// Encodes to bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; Self::BYTES] {
+        let words = [
+            self.device,
+            self.inode,
+            self.mode.into(),
+            self.links.into(),
+            self.user.into(),
+            self.group.into(),
+            self.special_device,
+            self.size,
+            self.blocks,
+            self.atime_ns,
+            self.mtime_ns,
+            self.ctime_ns,
+            self.btime_ns,
+        ];
+        let mut bytes = [0; Self::BYTES];
+        for (chunk, word) in bytes.chunks_exact_mut(8).zip(words) {
+            chunk.copy_from_slice(&word.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// Decodes from bytes; `None` if there are too few, or a 32-bit field does not fit.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<HostStat> {
+        let mut words = [0u64; 13];
+        for (word, chunk) in words
+            .iter_mut()
+            .zip(bytes.get(..Self::BYTES)?.chunks_exact(8))
+        {
+            *word = u64::from_le_bytes(chunk.try_into().ok()?);
+        }
+        let small = |word: u64| u32::try_from(word).ok();
+        Some(HostStat {
+            device: words[0],
+            inode: words[1],
+            mode: small(words[2])?,
+            links: small(words[3])?,
+            user: small(words[4])?,
+            group: small(words[5])?,
+            special_device: words[6],
+            size: words[7],
+            blocks: words[8],
+            atime_ns: words[9],
+            mtime_ns: words[10],
+            ctime_ns: words[11],
+            btime_ns: words[12],
+        })
+    }
+}
