@@ -8,7 +8,7 @@
 //! makes a system call, faults or is interrupted; the library OS calls [`Platform`] functions from
 //! inside that. Nothing here knows Linux's system-call table, and nothing above knows the host's.
 #![no_std]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 extern crate alloc;
 
@@ -17,6 +17,7 @@ pub mod guest;
 pub mod info;
 pub mod memory;
 pub mod registers;
+pub mod sync;
 pub mod thread;
 
 pub use errno::Errno;

@@ -1,0 +1,106 @@
+//! Open file descriptions, open(2).
+
+use crate::fs::File;
+use crate::sync::Mutex;
+use alloc::sync::Arc;
+use bitflags::bitflags;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+bitflags! {
+    /// Access mode and status flags, with Linux's x86-64 bits.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct StatusFlags: u32 {
+        /// Open for writing only.
+        const WRITE_ONLY = 0o1;
+        /// Open for reading and writing.
+        const READ_WRITE = 0o2;
+        /// Every write goes to the end.
+        const APPEND = 0o2000;
+        /// Operations that would block fail with `EAGAIN`.
+        const NONBLOCK = 0o4000;
+        /// Writes reach storage before they return (data).
+        const DSYNC = 0o10000;
+        /// Signal-driven I/O.
+        const ASYNC = 0o20000;
+        /// No caching.
+        const DIRECT = 0o40000;
+        /// Accepted and without effect on 64-bit.
+        const LARGEFILE = 0o100000;
+        /// Only a directory.
+        const DIRECTORY = 0o200000;
+        /// Do not follow a last symlink.
+        const NOFOLLOW = 0o400000;
+        /// Do not change the access time.
+        const NOATIME = 0o1000000;
+        /// Names a place in the tree, and nothing else.
+        const PATH = 0o10000000;
+        /// As DSYNC, with attributes.
+        const SYNC = 0o4010000;
+    }
+}
+
+impl StatusFlags {
+    /// What `F_SETFL` can change.
+    pub const SETTABLE: StatusFlags = StatusFlags::APPEND
+        .union(StatusFlags::NONBLOCK)
+        .union(StatusFlags::ASYNC)
+        .union(StatusFlags::DIRECT)
+        .union(StatusFlags::NOATIME);
+
+    /// Whether reads are allowed.
+    #[must_use]
+    pub fn readable(self) -> bool {
+        !self.contains(StatusFlags::WRITE_ONLY) && !self.contains(StatusFlags::PATH)
+    }
+
+    /// Whether writes are allowed.
+    #[must_use]
+    pub fn writable(self) -> bool {
+        self.intersects(StatusFlags::WRITE_ONLY | StatusFlags::READ_WRITE)
+            && !self.contains(StatusFlags::PATH)
+    }
+}
+
+/// An open file description: an object, flags and a position, shared by the descriptors that
+/// `dup` and `fork` make.
+#[derive(Debug)]
+pub struct OpenFile {
+    /// The object.
+    pub file: Arc<dyn File>,
+    /// The position of the next read or write, in bytes. The lock is held over a read or write,
+    /// which makes them atomic to each other.
+    pub position: Mutex<u64>,
+    flags: AtomicU32,
+}
+
+impl OpenFile {
+    /// Makes a description.
+    #[must_use]
+    pub fn new(file: Arc<dyn File>, flags: StatusFlags) -> OpenFile {
+        OpenFile {
+            file,
+            position: Mutex::new(0),
+            flags: AtomicU32::new(flags.bits()),
+        }
+    }
+
+    /// The flags now.
+    #[must_use]
+    pub fn flags(&self) -> StatusFlags {
+        StatusFlags::from_bits_retain(self.flags.load(Ordering::Relaxed))
+    }
+
+    /// Replaces the flags that [`StatusFlags::SETTABLE`] lists.
+    pub fn set_flags(&self, flags: StatusFlags) {
+        let settable = StatusFlags::SETTABLE;
+        let kept = self.flags() - settable;
+        self.flags
+            .store((kept | (flags & settable)).bits(), Ordering::Relaxed);
+    }
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        self.file.closed(true);
+    }
+}

@@ -1,0 +1,9 @@
+//! Waiting: parking one thread, queues of those who wait for an object, and readiness events.
+
+mod events;
+mod parker;
+mod queue;
+
+pub use events::Events;
+pub use parker::{Parker, Waiter};
+pub use queue::{Registration, WaitQueue, Wake};

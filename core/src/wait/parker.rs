@@ -1,0 +1,105 @@
+//! Parking: how one guest thread sleeps in the library OS and is woken.
+
+use crate::wait::{Events, Wake};
+use alloc::sync::Arc;
+use capsid_platform::{Errno, WaitMode, WaitOutcome, platform};
+use core::sync::atomic::{AtomicU32, Ordering};
+
+const IDLE: u32 = 0;
+const NOTIFIED: u32 = 1;
+const PARKED: u32 = 2;
+
+/// One guest thread's place to sleep.
+///
+/// The order that loses no wake-up: register with every queue, look at the condition, park. A
+/// wake between the look and the park makes the park return at once.
+#[derive(Debug, Default)]
+pub struct Parker(AtomicU32);
+
+impl Parker {
+    /// Forgets an earlier notification.
+    pub fn clear(&self) {
+        self.0.store(IDLE, Ordering::SeqCst);
+    }
+
+    /// Sleeps until notified, the deadline (monotonic, ns) passes, or a kick comes.
+    pub fn park(&self, deadline_ns: Option<u64>, mode: WaitMode) -> WaitOutcome {
+        loop {
+            match self
+                .0
+                .compare_exchange(IDLE, PARKED, Ordering::SeqCst, Ordering::SeqCst)
+            {
+                Ok(_) | Err(PARKED) => {}
+                Err(_) => {
+                    self.clear();
+                    return WaitOutcome::Woken;
+                }
+            }
+            let outcome = platform().wait(&self.0, PARKED, deadline_ns, mode);
+            if self.0.swap(IDLE, Ordering::SeqCst) == NOTIFIED {
+                return WaitOutcome::Woken;
+            }
+            if outcome != WaitOutcome::Woken {
+                return outcome;
+            }
+        }
+    }
+
+    /// Wakes the thread, or makes its next park return at once.
+    pub fn unpark(&self) {
+        if self.0.swap(NOTIFIED, Ordering::SeqCst) == PARKED {
+            platform().wake(&self.0, 1);
+        }
+    }
+}
+
+impl Wake for Parker {
+    fn wake(&self, _events: Events) {
+        self.unpark();
+    }
+}
+
+/// The calling thread as a waiter: its parker, and whether it should give up.
+pub trait Waiter {
+    /// The thread's parker.
+    fn parker(&self) -> &Arc<Parker>;
+
+    /// Whether a signal (or the thread's end) must be looked at before sleeping on.
+    fn interrupted(&self) -> bool;
+
+    /// Looks after timers that came due while the thread was blocked; called when a kick ended a
+    /// wait.
+    fn kicked(&self);
+
+    /// Sleeps until `attempt` returns something, giving `EINTR` when interrupted and `ETIMEDOUT`
+    /// when the deadline passes. The caller has registered its parker with the queues that
+    /// announce a change. `attempt` is called first, and after each wake-up.
+    fn wait_until<T>(
+        &self,
+        deadline_ns: Option<u64>,
+        mut attempt: impl FnMut() -> Option<T>,
+    ) -> Result<T, Errno>
+    where
+        Self: Sized,
+    {
+        loop {
+            self.parker().clear();
+            if let Some(value) = attempt() {
+                return Ok(value);
+            }
+            if self.interrupted() {
+                return Err(Errno::EINTR);
+            }
+            match self.parker().park(deadline_ns, WaitMode::Interruptible) {
+                WaitOutcome::Woken => {}
+                WaitOutcome::Interrupted => {
+                    self.kicked();
+                    if self.interrupted() {
+                        return attempt().ok_or(Errno::EINTR);
+                    }
+                }
+                WaitOutcome::TimedOut => return attempt().ok_or(Errno::ETIMEDOUT),
+            }
+        }
+    }
+}
