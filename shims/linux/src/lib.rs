@@ -1,1 +1,19 @@
-//! x
+//! The Linux ABI over the library OS: system calls, tasks, signals, program loading, procfs.
+//!
+//! Data flows one way. A platform calls [`entry::Task::enter`]; [`table`] finds the call by its
+//! number; a `sys_x` function in [`syscalls`] turns raw registers into types, and a `do_x` function
+//! or a core object does the work.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod call;
+pub mod entry;
+pub mod files;
+pub mod kernel;
+pub mod syscalls;
+pub mod table;
+pub mod task;
+
+pub use entry::boot;
