@@ -24,6 +24,8 @@ pub struct BootConfig {
     pub root: RootKind,
     /// Host directories, in mount order.
     pub exports: Vec<Export>,
+    /// Symlinks to make in the root directory, such as `/bin`.
+    pub symlinks: Vec<RootSymlink>,
     /// Most guest processes and threads at once.
     pub process_limit: u32,
     /// Memory the guest may use, in bytes; 0 for no limit of its own.
@@ -32,6 +34,8 @@ pub struct BootConfig {
     pub random_seed: [u8; 32],
     /// Standard input, output and error are terminals (bits 0, 1 and 2).
     pub terminals: u8,
+    /// Standard input, output and error are open (bits 0, 1 and 2); the guest lacks the others.
+    pub streams: u8,
     /// Send a line for each system call.
     pub trace: bool,
     /// Send statistics at the end.
@@ -50,6 +54,15 @@ pub enum RootKind {
     Image,
     /// The first export, under a writable overlay.
     Export,
+}
+
+/// A symlink in the root directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootSymlink {
+    /// Where it is: an absolute path.
+    pub path: Vec<u8>,
+    /// What it says.
+    pub target: Vec<u8>,
 }
 
 /// One host directory or file that the sandbox may reach through the broker.

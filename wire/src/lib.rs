@@ -13,5 +13,5 @@ pub mod boot;
 pub mod layout;
 pub mod message;
 
-pub use boot::{BootConfig, Export, ExportAccess, RootKind};
-pub use message::{HostStat, Operation, Reply, Request};
+pub use boot::{BootConfig, Export, ExportAccess, RootKind, RootSymlink};
+pub use message::{HostStat, LookupReply, Operation, Reply, Request};

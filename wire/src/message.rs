@@ -2,16 +2,24 @@
 
 /// What a sandbox asks for.
 ///
-/// Paths are relative to an export's root, without a leading slash, `.` or `..`; the empty path is
-/// the root. They travel in the request's data. "handle" is a number that an earlier
+/// Paths are relative to an export's root, without a leading slash, `.`, `..` or empty components;
+/// the empty path is the root. They travel in the request's data, and no symlink in them is ever
+/// followed: the library OS walks symlinks itself. "handle" is a number that an earlier
 /// [`Operation::Open`] returned.
+///
+/// Nothing blocks for longer than the host's storage takes, but [`Operation::WaitEvents`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Operation {
-    /// Attributes of a path, not following a last symlink. `args`: export. Reply data: [`HostStat`].
+    /// Attributes of the components of a path, in one round trip. `args`: export, flags of
+    /// `LOOKUP_*`, number of leading components whose attributes are not wanted. Reply: see
+    /// [`LookupReply`]; data: one [`HostStat`] for each component looked at (the root itself for
+    /// the empty path), then the target if the last is a symlink, or the contents if asked for.
     Lookup = 1,
-    /// Opens a path. `args`: export, open flags, mode, flags of `OPEN_*`. Reply: `value` = handle;
-    /// data: [`HostStat`]; a descriptor is donated unless `OPEN_NO_DONATION`.
+    /// Opens a path. `args`: export, open flags (the access mode and `O_CREAT`, `O_EXCL`,
+    /// `O_TRUNC`, `O_APPEND`, `O_DIRECTORY`), mode, flags of `OPEN_*`. Reply: `value` = handle, or
+    /// 0 with `OPEN_NO_HANDLE`; data: [`HostStat`]; a descriptor is donated for a regular file,
+    /// unless `OPEN_NO_DONATION`. Anything else but a directory is refused with `ENXIO`.
     Open = 2,
     /// Closes a handle. `args`: handle.
     Close = 3,
@@ -20,7 +28,7 @@ pub enum Operation {
     ReadDirectory = 4,
     /// Reads a symlink. `args`: export. Reply: `value` = length; data: target.
     ReadLink = 5,
-    /// Makes a directory. `args`: export, mode.
+    /// Makes a directory. `args`: export, mode. Reply data: [`HostStat`].
     MakeDirectory = 6,
     /// Removes a name. `args`: export, 1 to remove a directory.
     Unlink = 7,
@@ -28,12 +36,13 @@ pub enum Operation {
     Rename = 8,
     /// Makes a hard link. `args`: export, length of the first path. Data: existing, new.
     Link = 9,
-    /// Makes a symlink. `args`: export, length of the target. Data: target, path.
+    /// Makes a symlink. `args`: export, length of the target. Data: target, path. Reply data:
+    /// [`HostStat`].
     Symlink = 10,
     /// Attributes of an open handle. `args`: handle. Reply data: [`HostStat`].
     StatHandle = 11,
-    /// Sets attributes of a path. `args`: export, mask of `SET_*`, mode or size, uid | gid << 32,
-    /// atime ns, mtime ns.
+    /// Sets attributes of a path. `args`: export, mask of `SET_*`, permission bits | size << 12,
+    /// uid | gid << 32, atime ns, mtime ns. Reply data: [`HostStat`].
     SetAttributes = 12,
     /// As [`Operation::SetAttributes`], with a handle for the export.
     SetHandleAttributes = 13,
@@ -44,13 +53,17 @@ pub enum Operation {
     /// File-system statistics. `args`: export. Reply data: 8 u64: type, block size, blocks, free,
     /// available, files, free files, name length.
     FileSystemStat = 16,
-    /// Makes a FIFO, socket or regular node. `args`: export, mode with type.
+    /// Makes a FIFO, socket or regular node. `args`: export, mode with type. Reply data:
+    /// [`HostStat`].
     MakeNode = 17,
-    /// Reads from standard input. `args`: length. Interruptible. Reply: `value` = bytes, 0 at end.
+    /// Reads from standard input. `args`: length. Reply: `value` = bytes, 0 at end; data.
+    /// `EAGAIN` if there is nothing yet.
     ReadInput = 32,
-    /// Writes to standard output or error. `args`: 1 or 2, length. Reply: `value` = bytes written.
+    /// Writes to standard output or error. `args`: 1 or 2, length. Reply: `value` = bytes
+    /// written, which may be fewer. `EAGAIN` if the stream takes nothing now.
     WriteOutput = 33,
-    /// Waits until a standard stream is ready. `args`: stream, poll events. Interruptible. Reply:
+    /// What a standard stream is ready for. `args`: stream, poll events, 1 to watch: unless one of
+    /// the events is there, an [`Operation::WaitEvents`] names the stream once one is. Reply:
     /// `value` = events.
     PollStream = 34,
     /// Attributes of a standard stream. `args`: stream. Reply data: [`HostStat`].
@@ -60,6 +73,10 @@ pub enum Operation {
     TerminalAttributes = 36,
     /// Window size of a terminal stream. `args`: stream. Reply: `value` = rows | columns << 16.
     WindowSize = 37,
+    /// Waits for something that the broker announces. Blocks, and is interruptible; one at a
+    /// time. Reply: `value` = bits of [`EVENT_STREAM`], and bit n for signal n that arrived for
+    /// the first guest process.
+    WaitEvents = 38,
     /// Sends the kick signal. `args`: host process, host thread.
     Kick = 48,
     /// A line for the trace, the statistics or the log. `args`: 0 log, 1 trace, 2 statistics.
@@ -73,7 +90,7 @@ impl Operation {
     #[must_use]
     pub fn from_number(number: u32) -> Option<Operation> {
         use Operation::*;
-        const ALL: [Operation; 26] = [
+        const ALL: [Operation; 27] = [
             Lookup,
             Open,
             Close,
@@ -97,6 +114,7 @@ impl Operation {
             StatStream,
             TerminalAttributes,
             WindowSize,
+            WaitEvents,
             Kick,
             Log,
             Exit,
@@ -104,15 +122,33 @@ impl Operation {
         ALL.into_iter()
             .find(|operation| *operation as u32 == number)
     }
+
+    /// Whether a wait for the reply may be cancelled by
+    /// [`STATE_CANCEL`](crate::layout::STATE_CANCEL).
+    #[must_use]
+    pub fn is_interruptible(self) -> bool {
+        self == Operation::WaitEvents
+    }
 }
 
+/// [`Operation::Lookup`]: if the path ends at a regular file, donate a descriptor to read it,
+/// unless its contents come along.
+pub const LOOKUP_OPEN: u64 = 1;
+/// [`Operation::Lookup`]: if the path ends at a regular file that fits, send its contents.
+pub const LOOKUP_CONTENTS: u64 = 2;
+/// The most components that one [`Operation::Lookup`] looks at.
+pub const LOOKUP_COMPONENTS: usize = 128;
+/// [`Operation::WaitEvents`]: bit of standard input; output and error have the next two.
+pub const EVENT_STREAM: u64 = 1 << 32;
+/// [`Operation::Open`]: keep no handle: the donated descriptor is all that is wanted.
+pub const OPEN_NO_HANDLE: u64 = 2;
 /// [`Operation::Open`]: do not donate a descriptor (directories, permission probes).
 pub const OPEN_NO_DONATION: u64 = 1;
 /// [`Operation::SetAttributes`]: set the permission bits.
 pub const SET_MODE: u64 = 1;
 /// Set the size.
 pub const SET_SIZE: u64 = 2;
-/// Set the owner.
+/// Set the owner; an id of `u32::MAX` stays.
 pub const SET_OWNER: u64 = 4;
 /// Set the access time; `u64::MAX` means now.
 pub const SET_ATIME: u64 = 8;
@@ -141,7 +177,36 @@ pub struct Reply {
     pub donated: Option<u32>,
 }
 
-/// Attributes of a host file, as 16 little-endian `u64`.
+/// How far an [`Operation::Lookup`] came, packed into the reply's value.
+///
+/// The walk ends at the last component, at a symlink or another non-directory (which is the last
+/// one looked at), or before a component that could not be looked at, for the reason `error`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LookupReply {
+    /// How many [`HostStat`] came back.
+    pub components: u32,
+    /// The errno that stopped the walk; 0 if none did.
+    pub error: u16,
+}
+
+impl LookupReply {
+    /// Packs into a reply's value.
+    #[must_use]
+    pub fn to_value(self) -> u64 {
+        u64::from(self.components) | u64::from(self.error) << 32
+    }
+
+    /// Unpacks a reply's value; a wild error number becomes `u16::MAX`.
+    #[must_use]
+    pub fn from_value(value: u64) -> LookupReply {
+        LookupReply {
+            components: u32::try_from(value & 0xffff_ffff).unwrap_or(0),
+            error: u16::try_from(value >> 32).unwrap_or(u16::MAX),
+        }
+    }
+}
+
+/// Attributes of a host file, as 13 little-endian `u64`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the fields of stat(2)")]
 pub struct HostStat {
@@ -215,5 +280,40 @@ impl HostStat {
             ctime_ns: words[11],
             btime_ns: words[12],
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HostStat, LookupReply, Operation};
+
+    #[test]
+    fn operations_keep_their_numbers() {
+        for number in 0..1000 {
+            if let Some(operation) = Operation::from_number(number) {
+                assert_eq!(operation as u32, number);
+            }
+        }
+        assert_eq!(Operation::from_number(38), Some(Operation::WaitEvents));
+        assert_eq!(Operation::from_number(0), None);
+    }
+
+    #[test]
+    fn attributes_survive_the_wire() {
+        let stat = HostStat {
+            device: 1,
+            inode: u64::MAX,
+            mode: 0o100_644,
+            size: 1 << 40,
+            btime_ns: 7,
+            ..HostStat::default()
+        };
+        assert_eq!(HostStat::from_bytes(&stat.to_bytes()), Some(stat));
+        assert_eq!(HostStat::from_bytes(&[0; HostStat::BYTES - 1]), None);
+        let reply = LookupReply {
+            components: 3,
+            error: 2,
+        };
+        assert_eq!(LookupReply::from_value(reply.to_value()), reply);
     }
 }
