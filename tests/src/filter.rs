@@ -1,0 +1,1 @@
+//! The seccomp filter of a running process, read from outside.
