@@ -66,7 +66,7 @@ pub fn install() -> Result<()> {
         }
         return Ok(());
     }
-    let _ = shell::run(shell::command("apt-get", &["update", "-q"]));
+    let _ = shell::run(&mut shell::command("apt-get", &["update", "-q"]));
     for name in names {
         // One by one: a package that cannot be had only skips its own tests.
         let arguments = ["install", "-qy", "--no-install-recommends", name];
