@@ -1,0 +1,1 @@
+echo hello; echo "$0 $#"; exit 3

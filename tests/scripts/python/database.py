@@ -1,0 +1,10 @@
+import sqlite3, tempfile, os
+d = tempfile.mkdtemp(); c = sqlite3.connect(d + "/db")
+c.execute("pragma journal_mode=wal"); c.execute("create table t(a integer primary key, b text)")
+with c: c.executemany("insert into t(b) values(?)", ((str(i),) for i in range(5000)))
+print(c.execute("select count(*), sum(a) from t").fetchone())
+c2 = sqlite3.connect(d + "/db"); print(c2.execute("select b from t where a=4321").fetchone())
+c.execute("begin immediate")
+try: sqlite3.connect(d + "/db", timeout=0.05).execute("begin immediate")
+except sqlite3.OperationalError as e: print(e)
+c.rollback(); c.close(); c2.close(); print(sorted(os.listdir(d)))

@@ -1,0 +1,13 @@
+import ctypes, mmap, os, select, fcntl, resource, tempfile, socket, array
+libc = ctypes.CDLL(None, use_errno=True); print(libc.getpid() == os.getpid(), libc.abs(-3))
+cb = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_int), ctypes.POINTER(ctypes.c_int))(lambda a, b: a[0] - b[0])
+a = (ctypes.c_int * 5)(5, 2, 4, 1, 3); libc.qsort(a, 5, 4, cb); print(list(a))
+m = mmap.mmap(-1, 8192); m[0:3] = b"abc"; print(m[:3], len(m))
+f = tempfile.TemporaryFile(); f.write(b"x" * 10000); f.flush(); n = mmap.mmap(f.fileno(), 0); n[5000:5003] = b"YYY"; f.seek(4999); print(f.read(5))
+r, w = os.pipe(); p = select.poll(); p.register(r, select.POLLIN); print(p.poll(0)); os.write(w, b"1"); print(p.poll(1000) == [(r, 1)])
+e = select.epoll(); e.register(r, select.EPOLLIN); print(e.poll(1) == [(r, 1)])
+print(select.select([r], [w], [], 0) == ([r], [w], []))
+fcntl.lockf(f, fcntl.LOCK_EX); fcntl.flock(f, fcntl.LOCK_SH | fcntl.LOCK_NB); print("locks")
+print(resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 0)
+s, t = socket.socketpair(); socket.send_fds(s, [b"fd"], [r]); msg, fds, *_ = socket.recv_fds(t, 10, 1); print(msg, os.read(fds[0], 1))
+print(os.sysconf("SC_PAGE_SIZE"), os.uname().sysname, os.uname().machine)
