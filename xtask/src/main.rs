@@ -1,5 +1,6 @@
 //! Tasks of the project. `cargo xtask test` is what CI runs.
 
+mod bench;
 mod packages;
 mod shell;
 mod test;
@@ -17,10 +18,13 @@ struct Arguments {
 enum Task {
     /// Install what is missing, check, build, and run every test.
     Test(test::Options),
+    /// Measure, natively and in sandboxes.
+    Bench(bench::Options),
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Test(options) => test::run(&options),
+        Task::Bench(options) => bench::run(&options),
     }
 }
