@@ -1,0 +1,6 @@
+// Sleeps until it is killed.
+#include <unistd.h>
+
+int main(void) {
+    for (;;) pause();
+}
