@@ -7,6 +7,7 @@
 
 extern crate alloc;
 
+pub mod credentials;
 pub mod fs;
 pub mod io;
 pub mod wait;

@@ -1,6 +1,8 @@
 //! Inodes and file systems: what an implementation provides.
 
-use crate::fs::{AttributeChange, DeviceId, File, FileKind, Metadata, Owner, StatusFlags};
+use crate::fs::{
+    Attachment, AttributeChange, DeviceId, File, FileKind, Metadata, Owner, Path, StatusFlags,
+};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bitflags::bitflags;
@@ -9,7 +11,7 @@ use core::any::Any;
 use core::fmt::Debug;
 use core::ops::ControlFlow;
 
-/// One mounted file system.
+/// One file system.
 pub trait FileSystem: Send + Sync + Debug {
     /// The root directory.
     fn root(&self) -> Arc<dyn Inode>;
@@ -102,6 +104,22 @@ pub trait Inode: Any + Send + Sync + Debug {
     /// The type. Never changes, so that it needs no look at the storage.
     fn kind(&self) -> FileKind;
 
+    /// Owner and permission bits (07777): what each step of a walk asks for.
+    fn permissions(&self) -> Result<(Owner, u32), Errno> {
+        let metadata = self.metadata()?;
+        Ok((metadata.owner, metadata.permissions))
+    }
+
+    /// Whether `other` is the same object. Asked where a look-up is repeated.
+    fn is_same(&self, other: &dyn Inode) -> bool {
+        match (self.metadata(), other.metadata()) {
+            (Ok(one), Ok(two)) => {
+                (one.device, one.inode, self.kind()) == (two.device, two.inode, other.kind())
+            }
+            _ => false,
+        }
+    }
+
     /// The file system.
     fn file_system(&self) -> Arc<dyn FileSystem>;
 
@@ -112,6 +130,13 @@ pub trait Inode: Any + Send + Sync + Debug {
     fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>, Errno> {
         let _ = name;
         Err(Errno::ENOTDIR)
+    }
+
+    /// As [`Inode::lookup`], in a walk that goes on with the path `rest` below the name, which may
+    /// hold symlinks and `..`. A file system far away can fetch all of it at once.
+    fn lookup_ahead(&self, name: &[u8], rest: &[u8]) -> Result<Arc<dyn Inode>, Errno> {
+        let _ = rest;
+        self.lookup(name)
     }
 
     /// Creates a name: `EEXIST`, `ENOSPC`, `EROFS`.
@@ -180,9 +205,21 @@ pub trait Inode: Any + Send + Sync + Debug {
         Err(Errno::EINVAL)
     }
 
-    /// Opens the object. Called for regular files, devices and FIFOs; directories are read
-    /// through [`Inode::read_directory`]. `flags` holds the access mode and status flags;
-    /// creation and truncation were done.
+    /// Where a magic link leads, as those of `/proc/self/fd` do without a path; `None` for an
+    /// ordinary symlink.
+    fn follow(&self) -> Result<Option<Path>, Errno> {
+        Ok(None)
+    }
+
+    /// Where other parts of the library OS hang what belongs to this inode: the pipe of a FIFO,
+    /// the socket bound to a name. `None` if the file system has no such nodes.
+    fn attachment(&self) -> Option<&Attachment> {
+        None
+    }
+
+    /// Opens the object. Called for regular files and whatever is not a directory, FIFO, socket
+    /// or device node; directories are read through [`Inode::read_directory`]. `flags` holds the
+    /// access mode and status flags; creation and truncation were done.
     fn open(self: Arc<Self>, flags: StatusFlags) -> Result<Arc<dyn File>, Errno>;
 
     /// Reads an extended attribute: `ENODATA`, `EOPNOTSUPP`.

@@ -4,15 +4,41 @@
 //! socket, an eventfd) becomes when opened, and an [`OpenFile`] is the open file description that
 //! descriptors share.
 
+pub mod attributes;
+mod dentry;
+mod dentry_cache;
+mod directory_file;
 mod file;
 mod inode;
 mod metadata;
+mod mount;
+mod names;
+mod namespace;
+mod open;
 mod open_file;
+mod path;
+pub mod permission;
+mod rename;
+pub mod special;
+mod view;
+mod walk;
+mod xattr;
 
+pub use dentry::Dentry;
+pub use dentry_cache::forget_unused;
+pub use directory_file::{DirectoryFile, PathFile};
 pub use file::{Allocation, File, Mappable, WriteAt};
 pub use inode::{DirectoryEntry, FileSystem, FileSystemStatistics, Inode, NewNode, RenameFlags};
 pub use metadata::{AttributeChange, DeviceId, FileKind, Metadata, Owner, TimeChange};
+pub use mount::{Mount, MountFlags, Tree};
+pub use namespace::{Detach, MountNamespace};
+pub use open::{CreationFlags, OpenOptions};
 pub use open_file::{OpenFile, StatusFlags};
+pub use path::{Path, Reach};
+pub use permission::Access;
+pub use special::Attachment;
+pub use view::{Place, View};
+pub use walk::LookupFlags;
 
 /// The longest name of one path component, in bytes (`NAME_MAX`).
 pub const NAME_MAX: usize = 255;

@@ -1,6 +1,6 @@
 //! Open file descriptions, open(2).
 
-use crate::fs::File;
+use crate::fs::{File, Path};
 use crate::sync::Mutex;
 use alloc::sync::Arc;
 use bitflags::bitflags;
@@ -71,17 +71,33 @@ pub struct OpenFile {
     /// which makes them atomic to each other.
     pub position: Mutex<u64>,
     flags: AtomicU32,
+    path: Option<Path>,
 }
 
 impl OpenFile {
-    /// Makes a description.
+    /// Makes a description of an object that was not opened by name.
     #[must_use]
     pub fn new(file: Arc<dyn File>, flags: StatusFlags) -> OpenFile {
         OpenFile {
             file,
             position: Mutex::new(0),
             flags: AtomicU32::new(flags.bits()),
+            path: None,
         }
+    }
+
+    /// Makes a description of what was opened at `path`.
+    #[must_use]
+    pub fn at(file: Arc<dyn File>, flags: StatusFlags, path: Path) -> OpenFile {
+        let mut open = OpenFile::new(file, flags);
+        open.path = Some(path);
+        open
+    }
+
+    /// Where it was opened; `None` for an object without a name.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_ref()
     }
 
     /// The flags now.
