@@ -1,0 +1,174 @@
+//! The windows of a site: which instructions could make room for a jump.
+
+use crate::neighbourhood::{Kind, Neighbourhood};
+use crate::patch::{JUMP_LEN, MOST_MOVED, Window};
+use alloc::vec::Vec;
+use core::ops::Range;
+
+/// One way to patch a site. Still to be checked: far branches, and whether all of it can move.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidate {
+    pub(crate) window: Window,
+    pub(crate) site: usize,
+    /// Where the jump goes: its own place is the first instruction moved, or the `syscall`.
+    pub(crate) jump_at: usize,
+    /// The instructions in front of the `syscall` that move.
+    pub(crate) before: Vec<usize>,
+    /// The instructions behind the `syscall` that move.
+    pub(crate) after: Vec<usize>,
+    /// Behind the last instruction replaced.
+    pub(crate) end: usize,
+    /// Control does not go on at `end`.
+    pub(crate) terminated: bool,
+    /// The place of the long jump, for [`Window::Filling`].
+    pub(crate) filling: Option<usize>,
+}
+
+impl Candidate {
+    fn new(window: Window, site: usize, before: Vec<usize>, behind: Behind) -> Candidate {
+        Candidate {
+            window,
+            site,
+            jump_at: before.first().copied().unwrap_or(site),
+            before,
+            after: behind.moved,
+            end: behind.end,
+            terminated: behind.terminated,
+            filling: None,
+        }
+    }
+
+    /// The bytes into which no branch may lead.
+    pub(crate) fn interior(&self) -> Range<usize> {
+        match self.filling {
+            Some(_) => self.site + 1..self.site + 2,
+            None => self.jump_at + 1..self.jump_at + JUMP_LEN,
+        }
+    }
+
+    /// The bytes of the filling, into which no branch may lead either.
+    pub(crate) fn filling_range(&self) -> Range<usize> {
+        self.filling.map_or(0..0, |at| at..at + JUMP_LEN)
+    }
+
+    /// Whether the bytes of the `syscall` stay as they are.
+    pub(crate) fn keeps_syscall(&self) -> bool {
+        self.filling.is_none() && self.jump_at + JUMP_LEN <= self.site
+    }
+}
+
+/// Instructions behind a `syscall` that move.
+#[derive(Clone, Debug)]
+struct Behind {
+    moved: Vec<usize>,
+    end: usize,
+    terminated: bool,
+}
+
+/// Lists the ways to patch the `syscall` at `site` in order of preference.
+pub(crate) fn candidates(text: &[u8], near: &Neighbourhood<'_>, site: usize) -> Vec<Candidate> {
+    let mut found = Vec::new();
+    found.extend(number(text, near, site));
+    if let Some(behind) = behind(near, site, site + JUMP_LEN) {
+        found.push(Candidate::new(Window::After, site, Vec::new(), behind));
+    }
+    before(near, site, &mut found);
+    found.retain(|candidate| !near.reaches(&candidate.interior()));
+    fillings(text, near, site, &mut found);
+    found
+}
+
+/// The first choice: the instruction that loads the call's number.
+pub(crate) fn number(text: &[u8], near: &Neighbourhood<'_>, site: usize) -> Option<Candidate> {
+    let start = near.previous(site)?;
+    let loads_number = matches!(
+        text.get(start..site)?,
+        [0xb8, _, _, _, _] | [0x48, 0xc7, 0xc0, _, _, _, _]
+    );
+    let behind = Behind {
+        moved: Vec::new(),
+        end: site + 2,
+        terminated: false,
+    };
+    loads_number.then(|| Candidate::new(Window::Number, site, [start].into(), behind))
+}
+
+/// The instructions behind the `syscall` at `site` until `reach` is covered. A terminator may be
+/// followed by filling, which does not move.
+fn behind(near: &Neighbourhood<'_>, site: usize, reach: usize) -> Option<Behind> {
+    let mut moved = Vec::new();
+    let mut at = site + 2;
+    while at < reach {
+        let (end, kind) = near.instruction(at)?;
+        match kind {
+            Kind::Ordinary => moved.push(at),
+            // A `nop` in front of another instruction may align the target of an indirect branch.
+            Kind::Filling if end >= reach => moved.push(at),
+            Kind::Terminator => {
+                moved.push(at);
+                let covered = end.max(near.filling_end(end));
+                return (covered >= reach).then_some(Behind {
+                    moved,
+                    end,
+                    terminated: true,
+                });
+            }
+            Kind::Filling | Kind::Pinned => return None,
+        }
+        at = end;
+    }
+    Some(Behind {
+        moved,
+        end: at,
+        terminated: false,
+    })
+}
+
+/// Windows that start in front of the `syscall`, the one that moves least first.
+fn before(near: &Neighbourhood<'_>, site: usize, found: &mut Vec<Candidate>) {
+    let mut moved = Vec::new();
+    let mut start = site;
+    while moved.len() < MOST_MOVED {
+        let Some(previous) = near.previous(start) else {
+            return;
+        };
+        if !matches!(near.instruction(previous), Some((_, Kind::Ordinary))) {
+            return;
+        }
+        start = previous;
+        moved.insert(0, start);
+        if let Some(behind) = behind(near, site, start + JUMP_LEN)
+            && moved.len() + behind.moved.len() <= MOST_MOVED
+        {
+            let enough = behind.moved.is_empty();
+            found.push(Candidate::new(Window::Before, site, moved.clone(), behind));
+            if enough {
+                return;
+            }
+        }
+    }
+}
+
+/// Windows of the `syscall` alone, with a long jump in filling that a short one reaches.
+fn fillings(text: &[u8], near: &Neighbourhood<'_>, site: usize, found: &mut Vec<Candidate>) {
+    if near.reaches(&(site + 1..site + 2)) {
+        return;
+    }
+    for run in near.fillings(site) {
+        // From the run's end, for a function may be aligned at its start without need.
+        let at = run.end - JUMP_LEN;
+        let in_reach = i8::try_from(at.cast_signed() - (site + 2).cast_signed()).is_ok();
+        if !in_reach || Neighbourhood::around(text, at).reaches(&(at..at + JUMP_LEN)) {
+            continue;
+        }
+        let behind = Behind {
+            moved: Vec::new(),
+            end: site + 2,
+            terminated: false,
+        };
+        let mut candidate = Candidate::new(Window::Filling, site, Vec::new(), behind);
+        candidate.filling = Some(at);
+        found.push(candidate);
+        return;
+    }
+}
