@@ -1,0 +1,33 @@
+//! Programs that check the ABI: each prints what it observes, natively first, then inside.
+
+use capsid_tests::compile::{Link, program};
+use capsid_tests::{Command, workspace};
+
+fn same(name: &str, link: Link) {
+    let Some(path) = program(name, link) else {
+        return;
+    };
+    let directory = workspace().join("target/abi");
+    let volume = format!("{0}:{0}", directory.display());
+    Command::new(&[&path.to_string_lossy()])
+        .options(&["-v", &volume])
+        .same();
+}
+
+macro_rules! programs {
+    ($($test:ident: $name:literal $link:ident;)*) => {
+        $(#[test]
+        fn $test() {
+            same($name, Link::$link);
+        })*
+    };
+}
+
+programs! {
+    signals: "signals" Dynamic;
+    signals_static: "signals" Static;
+    processes: "processes" Dynamic;
+    processes_static_pie: "processes" StaticPie;
+    memory: "memory" Dynamic;
+    memory_no_pie: "memory" NoPie;
+}
