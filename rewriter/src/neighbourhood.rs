@@ -12,11 +12,13 @@ use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic};
 
 /// The longest instruction, in bytes.
 pub(crate) const LONGEST: usize = 15;
-/// How far before the place reading starts: a short branch reaches 130 bytes with its prefixes, a
-/// window starts at most four instructions before, and 24 bytes let the readings fall into step.
-const BEFORE: usize = 130 + 40 + LONGEST + 24;
-/// How far behind the place reading goes: the reach of a short branch back into a window.
-const BEHIND: usize = 130 + 40;
+/// How far around a site the instructions that could move lie, the 16 bytes that filling spans, and
+/// in front 24 bytes more, in which the readings fall into step.
+const NEAR: [usize; 2] = [40 + LONGEST + 24, 40];
+/// As [`NEAR`], and how far a short branch reaches.
+const FAR: [usize; 2] = [NEAR[0] + SHORT_REACH, NEAR[1] + SHORT_REACH];
+/// The reach of a short branch in either direction from its first byte, with prefixes.
+const SHORT_REACH: usize = 132;
 
 /// What an instruction means to a window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,16 +48,25 @@ pub(crate) struct Neighbourhood<'a> {
     text: &'a [u8],
     base: usize,
     starts: Vec<Start>,
-    /// Targets of the relative branches among them, as text offsets.
+    /// Targets of the short branches among them, as text offsets.
     targets: Vec<u64>,
 }
 
 impl<'a> Neighbourhood<'a> {
-    /// Reads around `place`. Before the first 200 bytes of a text, its start is taken for a
-    /// boundary.
+    /// Reads what could be part of a window around `place`. The first byte of a text is taken for
+    /// a boundary.
     pub(crate) fn around(text: &'a [u8], place: usize) -> Self {
-        let base = place.saturating_sub(BEFORE);
-        let end = text.len().min(place.saturating_add(BEHIND));
+        Self::read(text, place, NEAR)
+    }
+
+    /// Reads as far as short branches to `place` reach, and further.
+    pub(crate) fn wide(text: &'a [u8], place: usize) -> Self {
+        Self::read(text, place, FAR)
+    }
+
+    fn read(text: &'a [u8], place: usize, [before, behind]: [usize; 2]) -> Self {
+        let base = place.saturating_sub(before);
+        let end = text.len().min(place.saturating_add(behind));
         let mut this = Neighbourhood {
             text,
             base,
@@ -63,42 +74,41 @@ impl<'a> Neighbourhood<'a> {
             targets: Vec::new(),
         };
         let readings = if base == 0 { 1 } else { LONGEST };
-        for start in base..base + readings {
-            this.read_from(start);
-        }
+        this.read_from(base..base + readings);
         this
     }
 
     /// Also reads from `place`, which is known to be a boundary.
-    pub(crate) fn read_from(&mut self, place: usize) {
+    pub(crate) fn read_site(&mut self, place: usize) {
+        self.read_from(place..place + 1);
+    }
+
+    fn read_from(&mut self, places: Range<usize>) {
         let end = self.base + self.starts.len();
         let readable = &self.text[..self.text.len().min(end + LONGEST)];
         let Some(bytes) = readable.get(self.base..) else {
             return;
         };
-        let mut decoder = Decoder::with_ip(64, bytes, self.base as u64, DecoderOptions::NONE);
+        // Making a decoder costs as much as several instructions.
+        let mut decoder = Decoder::new(64, bytes, DecoderOptions::NONE);
         let mut instruction = Instruction::default();
-        let mut at = place;
-        while self.is_unread(at) {
-            if decoder.set_position(at - self.base).is_err() {
-                return;
+        for place in places {
+            let mut at = place;
+            while self.is_unread(at) && decoder.set_position(at - self.base).is_ok() {
+                decoder.set_ip(at as u64);
+                decoder.decode_out(&mut instruction);
+                if instruction.is_invalid() {
+                    break;
+                }
+                let length = instruction.len();
+                self.starts[at - self.base] = Start {
+                    // At most 15.
+                    length: u8::try_from(length).unwrap_or(0),
+                    kind: kind_of(&instruction),
+                };
+                self.targets.extend(short_branch_target(&instruction));
+                at += length;
             }
-            decoder.set_ip(at as u64);
-            decoder.decode_out(&mut instruction);
-            if instruction.is_invalid() {
-                return;
-            }
-            // At most 15.
-            let length = instruction.len();
-            let kind = kind_of(&instruction);
-            self.starts[at - self.base] = Start {
-                length: u8::try_from(length).unwrap_or(0),
-                kind,
-            };
-            if let Some(target) = branch_target(&instruction) {
-                self.targets.push(target);
-            }
-            at += length;
         }
     }
 
@@ -146,24 +156,20 @@ impl<'a> Neighbourhood<'a> {
             .then_some(start)
     }
 
-    /// Whether a branch that may start around here leads into `window`. Bytes that no reading made
-    /// part of an instruction count as short branches wherever they look like one.
-    pub(crate) fn reaches(&self, window: &Range<usize>) -> bool {
-        if window.is_empty() {
-            return false;
-        }
+    /// Whether a short branch that may start around here leads into `window`. Bytes that no reading
+    /// made part of an instruction count as branches wherever they look like one.
+    fn leads_into(&self, window: &Range<usize>) -> bool {
         let inside = window.start as u64..window.end as u64;
         if self.targets.iter().any(|target| inside.contains(target)) {
             return true;
         }
         let mut read_until = self.base;
-        let first = self.base + if self.base == 0 { 0 } else { LONGEST };
+        let in_step = self.base + if self.base == 0 { 0 } else { LONGEST };
         for at in self.base..self.base + self.starts.len() {
             if let Some((end, _)) = self.instruction(at) {
                 read_until = read_until.max(end);
             }
-            if at >= read_until
-                && at >= first
+            if at >= read_until.max(in_step)
                 && short_target(self.text, at).is_some_and(|target| window.contains(&target))
             {
                 return true;
@@ -226,14 +232,23 @@ fn kind_of(instruction: &Instruction) -> Kind {
     }
 }
 
-fn branch_target(instruction: &Instruction) -> Option<u64> {
-    let relative = instruction.is_jcc_short_or_near()
-        || instruction.is_jmp_short_or_near()
-        || instruction.is_call_near()
+fn short_branch_target(instruction: &Instruction) -> Option<u64> {
+    let short = instruction.is_jcc_short()
+        || instruction.is_jmp_short()
         || instruction.is_jcx_short()
         || instruction.is_loop()
         || instruction.is_loopcc();
-    relative.then(|| instruction.near_branch_target())
+    short.then(|| instruction.near_branch_target())
+}
+
+/// Whether a short branch may lead into `window` of `text`.
+pub(crate) fn is_reached(text: &[u8], window: &Range<usize>) -> bool {
+    // Most windows have nothing around them that looks like a branch into them, even by chance.
+    let around = window.start.saturating_sub(SHORT_REACH)..window.end.saturating_add(SHORT_REACH);
+    let mut lookalikes = around.filter_map(|at| short_target(text, at));
+    !window.is_empty()
+        && lookalikes.any(|target| window.contains(&target))
+        && Neighbourhood::wide(text, window.start).leads_into(window)
 }
 
 /// Where the bytes at `at` lead when read as a two-byte branch.
@@ -249,7 +264,7 @@ fn short_target(text: &[u8], at: usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, Neighbourhood};
+    use super::{Kind, Neighbourhood, is_reached};
     use alloc::vec;
 
     #[test]
@@ -271,10 +286,9 @@ mod tests {
         // 06 is no instruction in 64-bit mode.
         let mut text = vec![0x06; 600];
         text[280..282].copy_from_slice(&[0xeb, 0x12]);
-        let near = Neighbourhood::around(&text, 300);
-        assert!(near.reaches(&(300..304)));
-        assert!(!near.reaches(&(301..304)));
-        assert!(!near.is_certain(300));
+        assert!(is_reached(&text, &(300..304)));
+        assert!(!is_reached(&text, &(301..304)));
+        assert!(!Neighbourhood::around(&text, 300).is_certain(300));
     }
 
     #[test]
@@ -282,7 +296,7 @@ mod tests {
         let mut text = vec![0x90; 600];
         text[308] = 0xc3;
         text[309..].fill(0xcc);
-        let near = Neighbourhood::around(&text, 300);
+        let near = Neighbourhood::wide(&text, 300);
         assert_eq!(near.fillings(300).first(), Some(&(309..320)));
         assert_eq!(
             near.filling_end(320),

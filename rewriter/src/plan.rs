@@ -45,7 +45,7 @@ fn proven_sites(text: &[u8], table: &SiteTable) -> Vec<Site> {
         .filter_map(|site| {
             let near = Neighbourhood::around(text, site);
             near.is_certain(site)
-                .then(|| Site(candidates(text, &near, site)))
+                .then(|| Site(candidates(text, &near, site).take(1).collect()))
         })
         .collect()
 }
@@ -91,12 +91,12 @@ pub(crate) struct Site(Vec<Candidate>);
 /// Lists the ways to patch the `syscall` at `offset`, which is an instruction.
 pub(crate) fn certain_site(text: &[u8], offset: usize) -> Site {
     let mut near = Neighbourhood::around(text, offset);
-    near.read_from(offset);
+    near.read_site(offset);
     if near.is_tail(offset..offset + SYSCALL.len()) {
         // With a prefix, which a jump would get too: some of them change what it does.
         return Site(Vec::new());
     }
-    Site(candidates(text, &near, offset))
+    Site(candidates(text, &near, offset).collect())
 }
 
 /// Makes the patches for `sites` with one search for branches, and records them in `table`.

@@ -1,6 +1,6 @@
 //! The windows of a site: which instructions could make room for a jump.
 
-use crate::neighbourhood::{Kind, Neighbourhood};
+use crate::neighbourhood::{Kind, Neighbourhood, is_reached};
 use crate::patch::{JUMP_LEN, MOST_MOVED, Window};
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -65,17 +65,24 @@ struct Behind {
     terminated: bool,
 }
 
-/// Lists the ways to patch the `syscall` at `site` in order of preference.
-pub(crate) fn candidates(text: &[u8], near: &Neighbourhood<'_>, site: usize) -> Vec<Candidate> {
-    let mut found = Vec::new();
-    found.extend(number(text, near, site));
-    if let Some(behind) = behind(near, site, site + JUMP_LEN) {
-        found.push(Candidate::new(Window::After, site, Vec::new(), behind));
-    }
-    before(near, site, &mut found);
-    found.retain(|candidate| !near.reaches(&candidate.interior()));
-    fillings(text, near, site, &mut found);
-    found
+/// The ways to patch the `syscall` at `site`, in order of preference. Short branches lead into none
+/// of them.
+pub(crate) fn candidates(
+    text: &[u8],
+    near: &Neighbourhood<'_>,
+    site: usize,
+) -> impl Iterator<Item = Candidate> {
+    let number = number(text, near, site);
+    let after = move || {
+        let behind = behind(near, site, site + JUMP_LEN)?;
+        Some(Candidate::new(Window::After, site, Vec::new(), behind))
+    };
+    number
+        .into_iter()
+        .chain(core::iter::once_with(after).flatten())
+        .chain(core::iter::once_with(move || before(near, site)).flatten())
+        .filter(|candidate| !is_reached(text, &candidate.interior()))
+        .chain(core::iter::once_with(move || filling(text, site)).flatten())
 }
 
 /// The first choice: the instruction that loads the call's number.
@@ -125,15 +132,16 @@ fn behind(near: &Neighbourhood<'_>, site: usize, reach: usize) -> Option<Behind>
 }
 
 /// Windows that start in front of the `syscall`, the one that moves least first.
-fn before(near: &Neighbourhood<'_>, site: usize, found: &mut Vec<Candidate>) {
+fn before(near: &Neighbourhood<'_>, site: usize) -> Vec<Candidate> {
+    let mut found = Vec::new();
     let mut moved = Vec::new();
     let mut start = site;
     while moved.len() < MOST_MOVED {
         let Some(previous) = near.previous(start) else {
-            return;
+            break;
         };
         if !matches!(near.instruction(previous), Some((_, Kind::Ordinary))) {
-            return;
+            break;
         }
         start = previous;
         moved.insert(0, start);
@@ -143,32 +151,30 @@ fn before(near: &Neighbourhood<'_>, site: usize, found: &mut Vec<Candidate>) {
             let enough = behind.moved.is_empty();
             found.push(Candidate::new(Window::Before, site, moved.clone(), behind));
             if enough {
-                return;
+                break;
             }
         }
     }
+    found
 }
 
-/// Windows of the `syscall` alone, with a long jump in filling that a short one reaches.
-fn fillings(text: &[u8], near: &Neighbourhood<'_>, site: usize, found: &mut Vec<Candidate>) {
-    if near.reaches(&(site + 1..site + 2)) {
-        return;
+/// The window of the `syscall` alone, with a long jump in filling that a short one reaches.
+fn filling(text: &[u8], site: usize) -> Option<Candidate> {
+    if is_reached(text, &(site + 1..site + 2)) {
+        return None;
     }
-    for run in near.fillings(site) {
-        // From the run's end, for a function may be aligned at its start without need.
-        let at = run.end - JUMP_LEN;
-        let in_reach = i8::try_from(at.cast_signed() - (site + 2).cast_signed()).is_ok();
-        if !in_reach || Neighbourhood::around(text, at).reaches(&(at..at + JUMP_LEN)) {
-            continue;
-        }
-        let behind = Behind {
-            moved: Vec::new(),
-            end: site + 2,
-            terminated: false,
-        };
-        let mut candidate = Candidate::new(Window::Filling, site, Vec::new(), behind);
-        candidate.filling = Some(at);
-        found.push(candidate);
-        return;
-    }
+    let behind = Behind {
+        moved: Vec::new(),
+        end: site + 2,
+        terminated: false,
+    };
+    let mut candidate = Candidate::new(Window::Filling, site, Vec::new(), behind);
+    let runs = Neighbourhood::wide(text, site).fillings(site);
+    // The end of the run, for a function may be aligned at its start by chance.
+    let mut places = runs.iter().map(|run| run.end - JUMP_LEN);
+    candidate.filling = places.find(|at| {
+        let distance = at.cast_signed() - (site + 2).cast_signed();
+        i8::try_from(distance).is_ok() && !is_reached(text, &(*at..*at + JUMP_LEN))
+    });
+    candidate.filling.is_some().then_some(candidate)
 }
