@@ -10,6 +10,9 @@ extern crate alloc;
 pub mod credentials;
 pub mod fs;
 pub mod io;
+pub mod memory;
+#[cfg(test)]
+mod test_platform;
 pub mod wait;
 
 pub use capsid_platform::Errno;

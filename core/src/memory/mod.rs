@@ -1,0 +1,6 @@
+//! Memory of the sandbox: the page pool.
+
+mod pool;
+mod runs;
+
+pub use pool::{Allocated, Contents, Extent, PagePool, pool};
