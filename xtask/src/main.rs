@@ -3,6 +3,7 @@
 mod bench;
 mod packages;
 mod shell;
+mod sizes;
 mod test;
 
 use clap::{Parser, Subcommand};
@@ -18,6 +19,8 @@ struct Arguments {
 enum Task {
     /// Install what is missing, check, build, and run every test.
     Test(test::Options),
+    /// Count lines, unsafe blocks and bytes.
+    Sizes(sizes::Options),
     /// Measure, natively and in sandboxes.
     Bench(bench::Options),
 }
@@ -25,6 +28,7 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Test(options) => test::run(&options),
+        Task::Sizes(options) => sizes::run(&options),
         Task::Bench(options) => bench::run(&options),
     }
 }
