@@ -79,7 +79,8 @@ pub enum Operation {
     WaitEvents = 38,
     /// Sends the kick signal. `args`: host process, host thread.
     Kick = 48,
-    /// A line for the trace, the statistics or the log. `args`: 0 log, 1 trace, 2 statistics.
+    /// Lines for people. `args`: 0 log, 1 trace, 2 statistics, 3 a message that is always shown,
+    /// such as why the program could not be started.
     Log = 49,
     /// The sandbox has ended. `args`: wait status (as wait(2) has it) of the first guest process.
     Exit = 50,

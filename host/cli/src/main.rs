@@ -2,6 +2,12 @@
 #![forbid(unsafe_code)]
 
 mod commands;
+mod environment;
+mod host_programs;
+mod import;
+mod rootfs;
+mod units;
+mod volume;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};

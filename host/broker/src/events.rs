@@ -1,0 +1,108 @@
+//! What the broker announces to a sandbox on its own: signals, and streams that became ready.
+
+use crate::ring::{Answer, Ring};
+use rustix::io::Errno;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Pending announcements, and the request that waits for them.
+#[derive(Debug)]
+pub struct Events {
+    ring: Arc<Ring>,
+    state: Mutex<State>,
+    taken: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    pending: u64,
+    /// The slot whose [`capsid_wire::Operation::WaitEvents`] is open.
+    waiting: Option<usize>,
+    /// A listener has asked at least once.
+    listened: bool,
+}
+
+impl Events {
+    /// Makes the announcements of a ring.
+    pub fn new(ring: Arc<Ring>) -> Arc<Events> {
+        Arc::new(Events {
+            ring,
+            state: Mutex::default(),
+            taken: Condvar::new(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Announces events (bits as in the reply of `WaitEvents`).
+    pub fn announce(&self, bits: u64) {
+        let mut state = self.lock();
+        state.pending |= bits;
+        self.deliver(&mut state);
+    }
+
+    fn deliver(&self, state: &mut State) {
+        if state.pending == 0 {
+            return;
+        }
+        if let Some(slot) = state.waiting.take() {
+            let value = std::mem::take(&mut state.pending);
+            let answer = Answer {
+                value,
+                donated: None,
+            };
+            self.ring.complete(slot, Ok(answer), &[]);
+            self.taken.notify_all();
+        }
+    }
+
+    /// Puts a request off until there is something: `EBUSY` if another one waits.
+    pub fn wait(&self, slot: usize) -> Result<(), Errno> {
+        let mut state = self.lock();
+        state.listened = true;
+        if state.waiting.is_some_and(|other| other != slot) {
+            return Err(Errno::BUSY);
+        }
+        state.waiting = Some(slot);
+        self.deliver(&mut state);
+        Ok(())
+    }
+
+    /// Ends a request without effect.
+    pub fn cancel(&self, slot: usize) {
+        let mut state = self.lock();
+        if state.waiting == Some(slot) {
+            state.waiting = None;
+            self.ring.complete(slot, Err(Errno::INTR), &[]);
+        }
+    }
+
+    /// Whether the sandbox listens at all.
+    pub fn is_heard(&self) -> bool {
+        self.lock().listened
+    }
+
+    /// Whether everything that was announced was taken, at the latest after `patience`.
+    pub fn wait_taken(&self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        let mut state = self.lock();
+        while state.pending != 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            state = match self.taken.wait_timeout(state, left) {
+                Ok((state, _)) => state,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
+        }
+        true
+    }
+
+    /// Whether something waits to be taken.
+    pub fn is_pending(&self) -> bool {
+        self.lock().pending != 0
+    }
+}

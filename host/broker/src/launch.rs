@@ -1,0 +1,119 @@
+//! Starting a sandbox: makes what it is given, and nothing else reaches it.
+
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::raw_process::{Plan, landlock_ruleset, start};
+use crate::shared_memory::{RingMemory, sealed_memfd};
+use capsid_platform_linux::boot::{
+    FD_DONATIONS, FD_FIRST_DONATED, FD_IMAGE, FD_KERNEL, FD_NULL, FD_POOL, FD_WIRE,
+};
+use capsid_wire::BootConfig;
+use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::Pid;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// The sandbox program, built with the broker.
+static PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/capsid-sandbox"));
+
+/// The user and group without rights that a sandbox becomes when the broker is root.
+const NOBODY: u32 = 65_534;
+
+/// A sandbox that was started.
+#[derive(Debug)]
+pub struct Launched {
+    /// Its first process.
+    pub first: Pid,
+    /// The ring's memory.
+    pub memory: RingMemory,
+    /// The broker's end of the socket for donations.
+    pub donation: OwnedFd,
+}
+
+/// Puts the sandbox program into memory that cannot change.
+pub fn program() -> Result<OwnedFd, Error> {
+    let failed = |error| Error::host("make room for the sandbox program", error);
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    // Hosts that refuse to execute memory by default want to be told; old ones know no such flag.
+    let file = rustix::fs::memfd_create("capsid-sandbox", flags | MemfdFlags::EXEC)
+        .or_else(|_| rustix::fs::memfd_create("capsid-sandbox", flags))
+        .map_err(failed)?;
+    let mut rest = PROGRAM;
+    while !rest.is_empty() {
+        let written = rustix::io::write(&file, rest).map_err(failed)?;
+        rest = rest.get(written..).unwrap_or_default();
+    }
+    let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL;
+    rustix::fs::fcntl_add_seals(&file, seals).map_err(failed)?;
+    Ok(file)
+}
+
+/// Starts a sandbox that does what `boot` says. The calling thread must live as long as the
+/// sandbox may: the sandbox is killed when it ends.
+pub fn launch(
+    program: BorrowedFd<'_>,
+    boot: &BootConfig,
+    image: Option<BorrowedFd<'_>>,
+    limits: &Limits,
+) -> Result<Launched, Error> {
+    let failed = |error| Error::host("make the sandbox's memory", error);
+    let (memory, wire) = RingMemory::create().map_err(failed)?;
+    let kernel = sealed_memfd("capsid-kernel", limits.kernel_bytes()).map_err(failed)?;
+    let pool = sealed_memfd("capsid-pool", limits.pool_bytes()).map_err(failed)?;
+    let configuration = postcard::to_allocvec(boot).map_err(|_| Error::TooLong)?;
+    if !memory.write_boot(&configuration) {
+        return Err(Error::TooLong);
+    }
+    let (donation, theirs) = socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .map_err(|error| Error::host("make a socket pair", error))?;
+    let null = rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|error| Error::host("open /dev/null", error))?;
+
+    let mut descriptors = [None; FD_FIRST_DONATED as usize];
+    let mut put = |number: i32, file| {
+        if let Some(place) = usize::try_from(number)
+            .ok()
+            .and_then(|number| descriptors.get_mut(number))
+        {
+            *place = file;
+        }
+    };
+    for number in FD_NULL {
+        put(number, Some(null.as_fd()));
+    }
+    put(FD_WIRE, Some(wire.as_fd()));
+    put(FD_KERNEL, Some(kernel.as_fd()));
+    put(FD_POOL, Some(pool.as_fd()));
+    put(FD_DONATIONS, Some(theirs.as_fd()));
+    put(FD_IMAGE, image);
+
+    let landlock = landlock_ruleset();
+    let root = rustix::process::geteuid().is_root();
+    let plan = Plan {
+        program,
+        descriptors,
+        limits: &limits.resource_limits(),
+        unprivileged: root.then_some(NOBODY),
+        landlock: landlock.as_ref().map(|(ruleset, _)| ruleset.as_fd()),
+        cgroup: None,
+    };
+    let first = start(&plan).map_err(|(step, error)| Error::Start(step, error))?;
+    Ok(Launched {
+        first,
+        memory,
+        donation,
+    })
+}
+
+/// The errno of a failed look at the host, for messages.
+pub fn errno_of(error: &std::io::Error) -> Errno {
+    error
+        .raw_os_error()
+        .map_or(Errno::IO, Errno::from_raw_os_error)
+}

@@ -1,0 +1,80 @@
+//! Signals that capsid itself gets and passes on, as a descriptor.
+
+use rustix::io::Errno;
+use rustix::process::Signal;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// The signals that are passed on to the first guest process. Those that would end capsid must not
+/// leave a sandbox behind; the others are what programs use among themselves.
+const FORWARDED: [Signal; 8] = [
+    Signal::INT,
+    Signal::TERM,
+    Signal::HUP,
+    Signal::QUIT,
+    Signal::USR1,
+    Signal::USR2,
+    Signal::WINCH,
+    Signal::TSTP,
+];
+
+/// The signals that arrive for capsid.
+#[derive(Debug)]
+pub struct SignalInbox(OwnedFd);
+
+impl SignalInbox {
+    /// Blocks the signals in the calling thread and those that it starts, and collects them. Call
+    /// this before any thread is started. A signal that is ignored, as `nohup` does, stays so.
+    pub fn open() -> Result<SignalInbox, Errno> {
+        // SAFETY: fills a local set, blocks it for this thread, and makes a descriptor.
+        let number = unsafe {
+            let mut set = std::mem::zeroed::<libc::sigset_t>();
+            libc::sigemptyset(&raw mut set);
+            for signal in FORWARDED {
+                libc::sigaddset(&raw mut set, signal.as_raw());
+            }
+            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+            libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
+        };
+        if number < 0 {
+            return Err(Errno::MFILE);
+        }
+        // SAFETY: the call made the descriptor, and nobody else knows it.
+        Ok(SignalInbox(unsafe { OwnedFd::from_raw_fd(number) }))
+    }
+
+    /// The next signal that arrived, if any.
+    pub fn take(&self) -> Option<i32> {
+        let mut info = [0u8; size_of::<libc::signalfd_siginfo>()];
+        match rustix::io::read(&self.0, &mut info) {
+            // The number is the first field.
+            Ok(length) if length == info.len() => {
+                info.first_chunk().map(|number| i32::from_ne_bytes(*number))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl AsFd for SignalInbox {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsRawFd for SignalInbox {
+    fn as_raw_fd(&self) -> i32 {
+        self.0.as_raw_fd()
+    }
+}
+
+/// Whether a signal asks a program to end.
+pub fn asks_to_end(signal: i32) -> bool {
+    [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT]
+        .iter()
+        .any(|ending| ending.as_raw() == signal)
+}
+
+/// Stops capsid as a terminal's suspend key would have, until it is continued.
+pub fn stop_self() {
+    let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::STOP);
+}

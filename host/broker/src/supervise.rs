@@ -1,0 +1,96 @@
+//! Waiting for the end of a run: the program's own, a signal's, or the time's.
+//!
+//! Signals go to the first guest process, which may handle or ignore them, as it would natively.
+//! capsid ends the sandbox itself only when nobody takes the signal: the library OS does not
+//! listen yet, or has left an earlier one lying for [`PATIENCE`], or a second one comes meanwhile.
+
+use crate::outcome::End;
+use crate::processes::Processes;
+use crate::service::Shared;
+use crate::signals::{SignalInbox, asks_to_end, stop_self};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::Signal;
+use std::time::{Duration, Instant};
+
+/// How long a sandbox may leave a signal lying that asks it to end.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Why a run is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The sandbox ended.
+    Ended(End),
+    /// This signal came for capsid, and the sandbox did not take it.
+    Signalled(i32),
+    /// The time is up.
+    TimedOut,
+}
+
+/// Waits until the run is over. Sends no process anything but stop and continue.
+pub fn supervise(
+    shared: &Shared,
+    processes: &Processes,
+    signals: Option<&SignalInbox>,
+    timeout: Option<Duration>,
+) -> Verdict {
+    let timeout = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let mut unanswered: Option<(i32, Instant)> = None;
+    loop {
+        if let Some(end) = shared.outcome.get() {
+            return Verdict::Ended(end);
+        }
+        let now = Instant::now();
+        if timeout.is_some_and(|timeout| timeout <= now) {
+            return Verdict::TimedOut;
+        }
+        if let Some((signal, deadline)) = unanswered {
+            if !shared.events.is_pending() {
+                unanswered = None;
+            } else if deadline <= now {
+                return Verdict::Signalled(signal);
+            }
+        }
+        let deadline = [timeout, unanswered.map(|(_, deadline)| deadline)]
+            .into_iter()
+            .flatten()
+            .min();
+        wait(shared, signals, deadline);
+        while let Some(signal) = signals.and_then(SignalInbox::take) {
+            if signal == Signal::TSTP.as_raw() {
+                processes.signal_all(Signal::STOP);
+                stop_self();
+                processes.signal_all(Signal::CONT);
+                continue;
+            }
+            let ending = asks_to_end(signal);
+            let ignored =
+                !shared.events.is_heard() || (unanswered.is_some() && shared.events.is_pending());
+            if ending && ignored {
+                return Verdict::Signalled(signal);
+            }
+            shared.events.announce(1 << (signal & 31));
+            if ending {
+                unanswered = Some((signal, Instant::now() + PATIENCE));
+            }
+        }
+    }
+}
+
+/// Sleeps until something may have happened, or the deadline.
+fn wait(shared: &Shared, signals: Option<&SignalInbox>, deadline: Option<Instant>) {
+    let mut files = vec![PollFd::new(&*shared.outcome, PollFlags::IN)];
+    if let Some(signals) = signals {
+        files.push(PollFd::new(signals, PollFlags::IN));
+    }
+    let timeout = deadline.map(|deadline| {
+        let left = deadline.saturating_duration_since(Instant::now());
+        // Rounded up, so as not to wake just before the deadline.
+        let left = left + Duration::from_micros(1);
+        Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: left.subsec_nanos().into(),
+        }
+    });
+    // Interrupted or not, the caller looks again.
+    let _ = poll(&mut files, timeout.as_ref());
+}
