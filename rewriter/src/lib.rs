@@ -23,6 +23,6 @@ mod trampoline;
 mod window;
 
 pub use patch::{CodeWrite, Layout, Patch, Refusal, ReturnTo, Window};
-pub use plan::{patch_proven_sites, patch_site, plain_sites};
+pub use plan::{patch_proven_sites, patch_site, plain_sites, trampoline_bytes};
 pub use sweep::{Sweep, sweep};
 pub use table::SiteTable;

@@ -210,20 +210,27 @@ impl Patch {
         self.return_to
     }
 
-    /// Whether the patch can be put in while other threads execute the text: one aligned store,
-    /// and no thread can stand between replaced instructions without having made the call (which
-    /// then traps, and tells whoever patches).
+    /// Whether a thread can stand between replaced instructions without having made the call. One
+    /// that made it trapped, which tells whoever patches ([`crate::SiteTable::resume`]).
     #[must_use]
-    pub fn fits_running_text(&self) -> bool {
+    pub fn exposes_threads(&self) -> bool {
         let covered = self.write.range();
         let inside = |text: usize| covered.start < text && text < covered.end;
-        let exposed = self
+        let up_to_site = self
             .places
             .as_slice()
             .iter()
-            .filter(|place| place.text <= 0)
-            .any(|place| inside(self.site.saturating_add_signed(isize::from(place.text))));
-        self.write.atomic_unit().is_some() && !exposed
+            .filter(|place| place.text <= 0);
+        up_to_site
+            .map(|place| self.site.saturating_add_signed(isize::from(place.text)))
+            .any(inside)
+    }
+
+    /// Whether the patch can be put in while other threads execute the text: it is one aligned
+    /// store, and exposes no thread.
+    #[must_use]
+    pub fn fits_running_text(&self) -> bool {
+        self.write.atomic_unit().is_some() && !self.exposes_threads()
     }
 
     /// All offsets of the text that this patch builds on. Another patch may start at the end: the

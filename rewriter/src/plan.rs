@@ -5,7 +5,7 @@ use crate::neighbourhood::Neighbourhood;
 use crate::patch::{Layout, Patch, Refusal};
 use crate::scan::{SYSCALL, SyscallBytes, follows_number, precedes_error_check};
 use crate::table::SiteTable;
-use crate::trampoline::assemble;
+use crate::trampoline::{ALIGNMENT, assemble};
 use crate::window::{Candidate, candidates, number};
 use alloc::vec::Vec;
 
@@ -33,6 +33,14 @@ pub fn patch_proven_sites(text: &[u8], layout: &Layout<'_>, table: &mut SiteTabl
     let sites = proven_sites(text, table);
     let results = patch_sites(text, sites, Readers::None, layout, table);
     results.into_iter().filter_map(Result::ok).collect()
+}
+
+/// Room enough for the trampolines of a text with a gate jump of `gate_jump_len` bytes.
+#[must_use]
+pub fn trampoline_bytes(text: &[u8], gate_jump_len: usize) -> usize {
+    // Each holds at most six instructions moved, which are rarely longer than twice the window.
+    let each = (gate_jump_len + 48).next_multiple_of(ALIGNMENT);
+    SyscallBytes::new(text).count().saturating_mul(each)
 }
 
 fn proven_sites(text: &[u8], table: &SiteTable) -> Vec<Site> {
@@ -78,7 +86,8 @@ pub fn patch_site(
 /// Who may execute the text while it is patched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Readers {
-    /// Nobody: the first window that works is taken.
+    /// Nobody yet. A window that exposes no thread is preferred: the patched text may be mapped
+    /// over one that is executed.
     None,
     /// Threads: a window that can be put in under them is preferred.
     Threads,
@@ -148,7 +157,8 @@ fn choose(
         }
         match assemble(text, candidate, layout, table.next_trampoline()) {
             Ok(patch) if table.occupies(&patch.occupied()) => {}
-            Ok(patch) if readers == Readers::None || patch.fits_running_text() => return Ok(patch),
+            Ok(patch) if readers == Readers::None && !patch.exposes_threads() => return Ok(patch),
+            Ok(patch) if patch.fits_running_text() => return Ok(patch),
             Ok(patch) => second_best = second_best.or(Some(patch)),
             Err(error) => refusal = error,
         }
