@@ -34,6 +34,9 @@ pub trait FileSystem: Send + Sync + Debug {
     fn sync(&self) -> Result<(), Errno> {
         Ok(())
     }
+
+    /// The last mount of it went away, and nothing opened through one is left.
+    fn unmounted(&self) {}
 }
 
 /// Sizes of a file system, statfs(2).

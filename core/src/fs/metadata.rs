@@ -1,5 +1,7 @@
 //! Attributes of files, inode(7).
 
+use core::sync::atomic::{AtomicU32, Ordering};
+
 /// The type of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the file types of inode(7)")]
@@ -81,6 +83,15 @@ impl DeviceId {
             major: low(major),
             minor: low(minor),
         }
+    }
+}
+
+/// Makes the number of a file system that lies on no device (`st_dev`).
+pub fn anonymous_device() -> DeviceId {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    DeviceId {
+        major: 0,
+        minor: NEXT.fetch_add(1, Ordering::Relaxed),
     }
 }
 

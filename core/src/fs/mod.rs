@@ -20,6 +20,7 @@ mod path;
 pub mod permission;
 mod rename;
 pub mod special;
+pub mod tmpfs;
 mod view;
 mod walk;
 mod xattr;
@@ -29,7 +30,9 @@ pub use dentry_cache::forget_unused;
 pub use directory_file::{DirectoryFile, PathFile};
 pub use file::{Allocation, File, Mappable, WriteAt};
 pub use inode::{DirectoryEntry, FileSystem, FileSystemStatistics, Inode, NewNode, RenameFlags};
-pub use metadata::{AttributeChange, DeviceId, FileKind, Metadata, Owner, TimeChange};
+pub use metadata::{
+    AttributeChange, DeviceId, FileKind, Metadata, Owner, TimeChange, anonymous_device,
+};
 pub use mount::{Mount, MountFlags, Tree};
 pub use namespace::{Detach, MountNamespace};
 pub use open::{CreationFlags, OpenOptions};

@@ -71,6 +71,7 @@ impl Drop for Tree {
         while let Some(dentry) = left.pop() {
             left.extend(dentry.take_children());
         }
+        self.file_system.unmounted();
     }
 }
 

@@ -1,0 +1,493 @@
+//! The bytes of a tmpfs file: reading, writing, cutting, holes.
+//!
+//! Bytes of allocated pages beyond the end of the file are zero, except in a page that is mapped
+//! shared, where a guest can write there; they are cleared when the file grows over them. Pages
+//! that are cut off or punched while mapped are cleared and stay with the file until the last
+//! mapping goes, so that mappings and file stay one.
+
+use super::Tmpfs;
+use super::extents::{ExtentMap, Found};
+use crate::fs::Allocation;
+use crate::io::{Destination, Source};
+use crate::memory::{Contents, Extent};
+use crate::sync::RwLock;
+use capsid_platform::{Errno, PAGE_SIZE, PoolPage, platform};
+use core::ops::Range;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+const PAGE: u64 = PAGE_SIZE as u64;
+/// The largest size, in bytes.
+const SIZE_MAX: u64 = i64::MAX.cast_unsigned();
+/// Cleared in place up to this many pages; more are given back to the host.
+const ZERO_PAGES_MAX: u32 = 16;
+
+/// The contents of a regular file.
+#[derive(Debug, Default)]
+pub(super) struct Content {
+    data: RwLock<Data>,
+    /// Written under the lock.
+    size: AtomicU64,
+    pages: AtomicU64,
+    version: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Data {
+    extents: ExtentMap,
+    /// Pages mapped, each as often as it is.
+    held: u64,
+    /// The file was cut while mapped: pages lie beyond its end for the mappings' sake.
+    cut: bool,
+}
+
+/// The offset in its page, and the number of that page.
+fn split(offset: u64) -> (u64, usize) {
+    // The remainder is below the page size.
+    (offset / PAGE, usize::try_from(offset % PAGE).unwrap_or(0))
+}
+
+fn bytes(pages: u64) -> usize {
+    usize::try_from(pages.saturating_mul(PAGE)).unwrap_or(usize::MAX)
+}
+
+impl Content {
+    pub(super) fn size(&self) -> u64 {
+        self.size.load(Ordering::Relaxed)
+    }
+
+    /// Allocated pages.
+    pub(super) fn pages(&self) -> u64 {
+        self.pages.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    fn touch(&self) {
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Copies from `offset` on.
+    pub(super) fn read(
+        &self,
+        offset: u64,
+        destination: &mut Destination<'_>,
+    ) -> Result<usize, Errno> {
+        let data = self.data.read();
+        let left = self.size().saturating_sub(offset);
+        let wanted = usize::try_from(left)
+            .unwrap_or(usize::MAX)
+            .min(destination.remaining());
+        let mut done = 0;
+        while done < wanted {
+            let (page, within) = split(offset + done as u64);
+            let step = match data.extents.find(page) {
+                Found::Pages(extent) => {
+                    let count = (bytes(extent.count.into()) - within).min(wanted - done);
+                    (destination.put_pool(extent.start, within, count), count)
+                }
+                Found::Hole(pages) => {
+                    let count = bytes(pages).saturating_sub(within).min(wanted - done);
+                    (destination.put_zeros(count), count)
+                }
+            };
+            match step {
+                (Ok(moved), count) => {
+                    done += moved;
+                    if moved < count {
+                        break;
+                    }
+                }
+                (Err(_), _) if done > 0 => break,
+                (Err(error), _) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    /// Copies to `offset`, or to the end if that is `None`; returns how many bytes and the offset
+    /// after them.
+    pub(super) fn write(
+        &self,
+        tmpfs: &Tmpfs,
+        offset: Option<u64>,
+        source: &mut Source<'_>,
+    ) -> Result<(usize, u64), Errno> {
+        let mut data = self.data.write();
+        let offset = offset.unwrap_or_else(|| self.size());
+        if offset >= SIZE_MAX && source.remaining() > 0 {
+            return Err(Errno::EFBIG);
+        }
+        let room = usize::try_from(SIZE_MAX.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let wanted = source.remaining().min(room);
+        if offset > self.size() && wanted > 0 && data.held > 0 {
+            self.clear_tail(&data, self.size());
+        }
+        let mut done = 0;
+        let mut result = Ok(());
+        while done < wanted {
+            let at = offset + done as u64;
+            let (page, within) = split(at);
+            let step = match data.extents.find(page) {
+                Found::Pages(extent) => {
+                    let count = (bytes(extent.count.into()) - within).min(wanted - done);
+                    source
+                        .take_pool(extent.start, within, count)
+                        .map(|moved| (moved, count))
+                }
+                Found::Hole(pages) => {
+                    let count = bytes(pages).saturating_sub(within).min(wanted - done);
+                    self.fill_hole(&mut data, tmpfs, at, count, source)
+                }
+            };
+            match step {
+                Ok((moved, count)) => {
+                    done += moved;
+                    if moved < count {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+        }
+        if done == 0 {
+            return result.map(|()| (0, offset));
+        }
+        let end = offset + done as u64;
+        if end > self.size() {
+            self.size.store(end, Ordering::Relaxed);
+        }
+        self.touch();
+        Ok((done, end))
+    }
+
+    /// Allocates pages for up to `count` bytes at `offset`, in a hole, and copies to them.
+    /// Returns how many bytes were copied and how many were meant to be.
+    fn fill_hole(
+        &self,
+        data: &mut Data,
+        tmpfs: &Tmpfs,
+        offset: u64,
+        count: usize,
+        source: &mut Source<'_>,
+    ) -> Result<(usize, usize), Errno> {
+        let (page, within) = split(offset);
+        let pages = (within + count).div_ceil(PAGE_SIZE) as u64;
+        let near = data.extents.end_before(page);
+        let allocated = tmpfs.allocate(pages, near, Contents::Unspecified)?;
+        let extent = allocated.extent;
+        let space = bytes(extent.count.into());
+        let meant = count.min(space - within);
+        let moved = source.take_pool(extent.start, within, meant);
+        let copied = *moved.as_ref().unwrap_or(&0);
+        let kept = if copied == 0 {
+            0
+        } else {
+            u32::try_from((within + copied).div_ceil(PAGE_SIZE)).unwrap_or(extent.count)
+        };
+        if allocated.contents == Contents::Unspecified && kept > 0 {
+            platform().pool_zero(extent.start, 0, within);
+            let end = within + copied;
+            platform().pool_zero(extent.start, end, bytes(kept.into()) - end);
+        }
+        let start = PoolPage(extent.start.0 + kept);
+        let unused = Extent {
+            start,
+            count: extent.count - kept,
+        };
+        if unused.count > 0 {
+            tmpfs.free(unused);
+        }
+        if kept > 0 {
+            let used = Extent {
+                start: extent.start,
+                count: kept,
+            };
+            data.extents.insert(page, used);
+            self.pages.store(data.extents.pages(), Ordering::Relaxed);
+        }
+        moved.map(|moved| (moved, meant))
+    }
+
+    /// Clears the page that `end` lies in from there on: a mapping may have written to it.
+    fn clear_tail(&self, data: &Data, end: u64) {
+        let (page, within) = split(end);
+        if within == 0 {
+            return;
+        }
+        if let Found::Pages(extent) = data.extents.find(page) {
+            platform().pool_zero(extent.start, within, PAGE_SIZE - within);
+        }
+    }
+
+    /// Sets the size.
+    pub(super) fn truncate(&self, tmpfs: &Tmpfs, size: u64) -> Result<(), Errno> {
+        if size > SIZE_MAX {
+            return Err(Errno::EFBIG);
+        }
+        let mut data = self.data.write();
+        let before = self.size();
+        if size < before || data.held > 0 {
+            self.clear_tail(&data, before.min(size));
+        }
+        if size <= before {
+            let range = size.div_ceil(PAGE)..u64::MAX;
+            data.cut |= data.held > 0;
+            self.drop_pages(&mut data, tmpfs, range);
+        }
+        self.size.store(size, Ordering::Relaxed);
+        self.touch();
+        Ok(())
+    }
+
+    /// Frees the pages of a range; clears those of a mapped file instead.
+    fn drop_pages(&self, data: &mut Data, tmpfs: &Tmpfs, range: Range<u64>) {
+        if range.is_empty() {
+            return;
+        }
+        if data.held > 0 {
+            for extent in data.extents.in_range(range) {
+                if extent.count <= ZERO_PAGES_MAX {
+                    platform().pool_zero(extent.start, 0, bytes(extent.count.into()));
+                } else {
+                    platform().pool_discard(extent.start, extent.count);
+                }
+            }
+            return;
+        }
+        for extent in data.extents.remove(range) {
+            tmpfs.free(extent);
+        }
+        self.pages.store(data.extents.pages(), Ordering::Relaxed);
+    }
+
+    /// Makes `range` (bytes) read as zero, freeing whole pages.
+    fn punch(&self, data: &mut Data, tmpfs: &Tmpfs, range: Range<u64>) {
+        let first = range.start.div_ceil(PAGE);
+        let last = range.end / PAGE;
+        let clear = |data: &Data, from: u64, to: u64| {
+            let (page, within) = split(from);
+            if let Found::Pages(extent) = data.extents.find(page) {
+                let length = usize::try_from(to - from).unwrap_or(PAGE_SIZE);
+                platform().pool_zero(extent.start, within, length);
+            }
+        };
+        if first > last {
+            // Inside one page.
+            clear(data, range.start, range.end);
+            return;
+        }
+        if range.start < first * PAGE {
+            clear(data, range.start, first * PAGE);
+        }
+        if last * PAGE < range.end {
+            clear(data, last * PAGE, range.end);
+        }
+        self.drop_pages(data, tmpfs, first..last);
+    }
+
+    /// Fills the holes of a range of pages with zeroed pages: `ENOSPC`, and nothing is kept then.
+    fn reserve(&self, data: &mut Data, tmpfs: &Tmpfs, range: Range<u64>) -> Result<(), Errno> {
+        let there: u64 = data
+            .extents
+            .in_range(range.clone())
+            .iter()
+            .map(|extent| u64::from(extent.count))
+            .sum();
+        if range.end - range.start - there > tmpfs.room() {
+            return Err(Errno::ENOSPC);
+        }
+        let mut added = alloc::vec::Vec::new();
+        let mut page = range.start;
+        let mut result = Ok(());
+        while page < range.end {
+            let left = range.end - page;
+            match data.extents.find(page) {
+                Found::Pages(extent) => page += u64::from(extent.count),
+                Found::Hole(count) => {
+                    let near = data.extents.end_before(page);
+                    match tmpfs.allocate(count.min(left), near, Contents::Zeroed) {
+                        Ok(allocated) => {
+                            let count = u64::from(allocated.extent.count);
+                            data.extents.insert(page, allocated.extent);
+                            added.push(page..page + count);
+                            page += count;
+                        }
+                        Err(error) => {
+                            result = Err(error);
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+        if result.is_err() {
+            for range in added {
+                for extent in data.extents.remove(range) {
+                    tmpfs.free(extent);
+                }
+            }
+        }
+        self.pages.store(data.extents.pages(), Ordering::Relaxed);
+        result
+    }
+
+    /// Reserves or frees space, fallocate(2).
+    pub(super) fn allocate(
+        &self,
+        tmpfs: &Tmpfs,
+        what: Allocation,
+        offset: u64,
+        length: u64,
+    ) -> Result<(), Errno> {
+        if length == 0 {
+            return Err(Errno::EINVAL);
+        }
+        let end = offset.checked_add(length).ok_or(Errno::EFBIG)?;
+        if end > SIZE_MAX {
+            return Err(Errno::EFBIG);
+        }
+        let mut data = self.data.write();
+        let size = self.size();
+        let pages = offset / PAGE..end.div_ceil(PAGE);
+        match what {
+            Allocation::Extend | Allocation::KeepSize => {
+                self.reserve(&mut data, tmpfs, pages)?;
+            }
+            Allocation::PunchHole => self.punch(&mut data, tmpfs, offset..end),
+            Allocation::Zero | Allocation::ZeroKeepSize => {
+                self.punch(&mut data, tmpfs, offset..end);
+                self.reserve(&mut data, tmpfs, pages)?;
+            }
+            Allocation::Collapse | Allocation::Insert => {
+                if offset % PAGE != 0 || length % PAGE != 0 {
+                    return Err(Errno::EINVAL);
+                }
+                if data.held > 0 {
+                    // Mappings of pages that move would show the wrong bytes.
+                    return Err(Errno::EOPNOTSUPP);
+                }
+                return self.move_pages(&mut data, tmpfs, what, offset..end);
+            }
+        }
+        if matches!(what, Allocation::Extend | Allocation::Zero) && end > size {
+            self.clear_tail(&data, size);
+            self.size.store(end, Ordering::Relaxed);
+        }
+        self.touch();
+        Ok(())
+    }
+
+    fn move_pages(
+        &self,
+        data: &mut Data,
+        tmpfs: &Tmpfs,
+        what: Allocation,
+        range: Range<u64>,
+    ) -> Result<(), Errno> {
+        let size = self.size();
+        let length = range.end - range.start;
+        let (first, last) = (range.start / PAGE, range.end / PAGE);
+        let new_size = if what == Allocation::Collapse {
+            if range.end >= size {
+                return Err(Errno::EINVAL);
+            }
+            self.drop_pages(data, tmpfs, first..last);
+            data.extents.shift(last, first);
+            size - length
+        } else {
+            if range.start >= size {
+                return Err(Errno::EINVAL);
+            }
+            let grown = size.checked_add(length).filter(|size| *size <= SIZE_MAX);
+            let grown = grown.ok_or(Errno::EFBIG)?;
+            data.extents.shift(first, last);
+            grown
+        };
+        self.size.store(new_size, Ordering::Relaxed);
+        self.touch();
+        Ok(())
+    }
+
+    /// The next data, or the next hole, at or after `offset`: `ENXIO`.
+    pub(super) fn seek(&self, offset: u64, hole: bool) -> Result<u64, Errno> {
+        let data = self.data.read();
+        let size = self.size();
+        if offset >= size {
+            return Err(Errno::ENXIO);
+        }
+        let mut at = offset;
+        while at < size {
+            let page = at / PAGE;
+            let (is_hole, count) = match data.extents.find(page) {
+                Found::Pages(extent) => (false, u64::from(extent.count)),
+                Found::Hole(count) => (true, count),
+            };
+            if is_hole == hole {
+                return Ok(at);
+            }
+            at = page.saturating_add(count).saturating_mul(PAGE);
+        }
+        if hole { Ok(size) } else { Err(Errno::ENXIO) }
+    }
+
+    /// Where the page-aligned `offset` lies, for a mapping of up to `length` bytes: the first of
+    /// consecutive pages, or `None` for a hole, and how many bytes. `fill` leaves no holes.
+    pub(super) fn backing(
+        &self,
+        tmpfs: &Tmpfs,
+        offset: u64,
+        length: u64,
+        fill: bool,
+    ) -> Result<(Option<PoolPage>, u64), Errno> {
+        let first = offset / PAGE;
+        let pages = length.div_ceil(PAGE).max(1);
+        let found = self.data.read().extents.find(first);
+        if fill && matches!(found, Found::Hole(_)) {
+            let last = first.saturating_add(pages).min(self.size().div_ceil(PAGE));
+            let mut data = self.data.write();
+            self.reserve(&mut data, tmpfs, first..last.max(first + 1))?;
+        }
+        if fill {
+            self.touch();
+        }
+        Ok(match self.data.read().extents.find(first) {
+            Found::Pages(extent) => {
+                let count = u64::from(extent.count).min(pages);
+                (Some(extent.start), count * PAGE)
+            }
+            Found::Hole(count) => (None, count.min(pages) * PAGE),
+        })
+    }
+
+    /// Notes that `length` bytes were mapped or unmapped.
+    pub(super) fn hold(&self, tmpfs: &Tmpfs, length: u64, mapped: bool) {
+        let pages = length.div_ceil(PAGE);
+        let mut data = self.data.write();
+        if mapped {
+            data.held += pages;
+            return;
+        }
+        data.held = data.held.saturating_sub(pages);
+        if data.held == 0 {
+            self.clear_tail(&data, self.size());
+            if core::mem::take(&mut data.cut) {
+                let range = self.size().div_ceil(PAGE)..u64::MAX;
+                self.drop_pages(&mut data, tmpfs, range);
+            }
+        }
+    }
+
+    /// Frees everything: the inode goes.
+    pub(super) fn free(&mut self, tmpfs: &Tmpfs) {
+        let data = self.data.get_mut();
+        data.held = 0;
+        for extent in data.extents.remove(0..u64::MAX) {
+            tmpfs.free(extent);
+        }
+    }
+}
