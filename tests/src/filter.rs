@@ -7,7 +7,8 @@
 use std::collections::BTreeSet;
 use std::ptr::null_mut;
 
-/// One instruction of a classic BPF program.
+/// One instruction of a classic BPF program, as `struct sock_filter` lays it out.
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Instruction {
     /// Operation.

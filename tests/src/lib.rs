@@ -6,6 +6,7 @@
 
 pub mod command;
 pub mod compile;
+pub mod container;
 pub mod filter;
 
 pub use command::{Command, Output};
