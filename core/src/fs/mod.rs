@@ -21,6 +21,8 @@ mod path;
 pub mod permission;
 mod rename;
 pub mod special;
+#[cfg(test)]
+mod tests;
 pub mod tmpfs;
 mod view;
 mod walk;

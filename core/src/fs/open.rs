@@ -168,7 +168,6 @@ impl View<'_> {
             if last.slashes {
                 return Err(Errno::EISDIR);
             }
-            walk.check_search()?;
             let child = match walk.child(name, b"") {
                 Ok(child) => child,
                 Err(Errno::ENOENT) => match self.create_regular(&walk.at, name, options)? {

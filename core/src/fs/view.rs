@@ -53,9 +53,6 @@ impl View<'_> {
     pub(super) fn parent<'p>(&self, place: Place<'p>) -> Result<Parent<'p>, Errno> {
         let mut walk = Walk::start(self, place, LookupFlags::empty())?;
         let last = walk.to_parent(place.path)?;
-        if let LastKind::Name(_) = last.kind {
-            walk.check_search()?;
-        }
         Ok(Parent {
             directory: walk.at,
             kind: last.kind,

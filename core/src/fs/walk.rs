@@ -103,13 +103,11 @@ impl<'a> Walk<'a> {
         let follow = flags.contains(LookupFlags::FOLLOW) || last.slashes;
         match last.kind {
             LastKind::Name(name) => {
-                self.check_search()?;
                 let child = self.child(name, b"")?;
                 self.enter(child, follow, false)?;
             }
             LastKind::DotDot => self.up()?,
-            LastKind::Dot => self.check_directory()?,
-            LastKind::Root => {}
+            LastKind::Dot | LastKind::Root => {}
         }
         if last.slashes || flags.contains(LookupFlags::DIRECTORY) {
             self.check_directory()?;
@@ -117,7 +115,8 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Walks to the directory of the last component, and returns that component.
+    /// Walks to the directory of the last component, and returns that component. Each directory
+    /// on the way, the last one too, must allow searching.
     pub(super) fn to_parent<'p>(&mut self, path: &'p [u8]) -> Result<Last<'p>, Errno> {
         let mut rest = skip_slashes(path);
         if rest.is_empty() {
@@ -135,30 +134,24 @@ impl<'a> Walk<'a> {
                 b".." => LastKind::DotDot,
                 _ => LastKind::Name(name),
             };
+            self.check_search()?;
             if next.is_empty() {
-                if kind != LastKind::Root {
-                    self.check_directory()?;
-                }
                 let slashes = !after.is_empty();
                 return Ok(Last { kind, slashes });
             }
             match kind {
                 LastKind::Name(name) => {
-                    self.check_search()?;
                     let child = self.child(name, next)?;
                     self.enter(child, true, true)?;
                 }
-                LastKind::DotDot => {
-                    self.check_search()?;
-                    self.up()?;
-                }
-                LastKind::Dot | LastKind::Root => self.check_directory()?,
+                LastKind::DotDot => self.up()?,
+                LastKind::Dot | LastKind::Root => {}
             }
             rest = next;
         }
     }
 
-    pub(super) fn check_directory(&self) -> Result<(), Errno> {
+    fn check_directory(&self) -> Result<(), Errno> {
         if self.at.is_directory() {
             Ok(())
         } else {
@@ -167,7 +160,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Checks that names may be looked up here.
-    pub(super) fn check_search(&self) -> Result<(), Errno> {
+    fn check_search(&self) -> Result<(), Errno> {
         self.check_directory()?;
         permission::check_inode(&**self.at.inode(), Access::EXECUTE, self.view.credentials)
     }
@@ -181,8 +174,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Goes up one directory.
-    pub(super) fn up(&mut self) -> Result<(), Errno> {
-        self.check_directory()?;
+    fn up(&mut self) -> Result<(), Errno> {
         if self.at.is_same(self.root) && self.flags.contains(LookupFlags::BENEATH) {
             return Err(Errno::EXDEV);
         }
