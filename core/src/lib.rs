@@ -10,6 +10,7 @@ extern crate alloc;
 pub mod credentials;
 pub mod fs;
 pub mod io;
+pub mod ipc;
 pub mod memory;
 #[cfg(test)]
 mod test_platform;

@@ -3,6 +3,7 @@
 use crate::fs::{AttributeChange, Inode, Metadata};
 use crate::io::{Destination, Source};
 use crate::wait::{Events, WaitQueue};
+use alloc::string::String;
 use alloc::sync::Arc;
 use capsid_platform::{Backing, Errno};
 use core::any::Any;
@@ -74,6 +75,27 @@ pub trait File: Any + Send + Sync + Debug {
     /// broker and must be asked for.
     fn watch(&self, interest: Events) {
         let _ = interest;
+    }
+
+    /// Brings readiness that changes with time up to date, and returns when it changes next
+    /// (monotonic, ns). Called before a wait or a poll.
+    fn refresh(&self) -> Option<u64> {
+        None
+    }
+
+    /// Whether [`File::refresh`] can ever return a time.
+    fn changes_with_time(&self) -> bool {
+        false
+    }
+
+    /// How many bytes a read would return now, `FIONREAD`: `ENOTTY`.
+    fn bytes_ready(&self) -> Result<usize, Errno> {
+        Err(Errno::ENOTTY)
+    }
+
+    /// What `/proc/self/fd` shows for an object without a place in the tree, such as `pipe:[5]`.
+    fn label(&self) -> Option<String> {
+        None
     }
 
     /// The inode, for objects that have one.

@@ -7,6 +7,7 @@
 pub mod attributes;
 mod dentry;
 mod dentry_cache;
+mod detached;
 mod directory_file;
 pub mod erofs;
 mod file;
@@ -30,6 +31,7 @@ mod xattr;
 
 pub use dentry::Dentry;
 pub use dentry_cache::forget_unused;
+pub use detached::DetachedInode;
 pub use directory_file::{DirectoryFile, PathFile};
 pub use file::{Allocation, File, Mappable, WriteAt};
 pub use inode::{DirectoryEntry, FileSystem, FileSystemStatistics, Inode, NewNode, RenameFlags};
@@ -39,7 +41,7 @@ pub use metadata::{
 pub use mount::{Mount, MountFlags, Tree};
 pub use namespace::{Detach, MountNamespace};
 pub use open::{CreationFlags, OpenOptions};
-pub use open_file::{OpenFile, StatusFlags};
+pub use open_file::{DescriptionObserver, OpenFile, StatusFlags};
 pub use path::{Path, Reach};
 pub use permission::Access;
 pub use special::Attachment;

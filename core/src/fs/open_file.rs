@@ -2,8 +2,10 @@
 
 use crate::fs::{File, Path};
 use crate::sync::Mutex;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
 use bitflags::bitflags;
+use core::fmt::Debug;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 bitflags! {
@@ -61,6 +63,12 @@ impl StatusFlags {
     }
 }
 
+/// Something that belongs to a description and ends with it: a lock, a place in an epoll instance.
+pub trait DescriptionObserver: Send + Sync + Debug {
+    /// Nothing refers to the description of `file` any more.
+    fn description_closed(&self, file: &dyn File);
+}
+
 /// An open file description: an object, flags and a position, shared by the descriptors that
 /// `dup` and `fork` make.
 #[derive(Debug)]
@@ -72,6 +80,7 @@ pub struct OpenFile {
     pub position: Mutex<u64>,
     flags: AtomicU32,
     path: Option<Path>,
+    observers: Mutex<Vec<Weak<dyn DescriptionObserver>>>,
 }
 
 impl OpenFile {
@@ -83,6 +92,7 @@ impl OpenFile {
             position: Mutex::new(0),
             flags: AtomicU32::new(flags.bits()),
             path: None,
+            observers: Mutex::new(Vec::new()),
         }
     }
 
@@ -115,8 +125,31 @@ impl OpenFile {
     }
 }
 
+impl OpenFile {
+    /// Tells `observer` when the description ends.
+    pub fn observe(&self, observer: Arc<dyn DescriptionObserver>) {
+        self.observers.lock().push(Arc::downgrade(&observer));
+    }
+
+    /// Forgets an observer.
+    pub fn unobserve(&self, observer: &Weak<dyn DescriptionObserver>) {
+        let mut observers = self.observers.lock();
+        let same = |other: &Weak<dyn DescriptionObserver>| {
+            core::ptr::addr_eq(other.as_ptr(), observer.as_ptr())
+        };
+        if let Some(position) = observers.iter().position(same) {
+            observers.swap_remove(position);
+        }
+    }
+}
+
 impl Drop for OpenFile {
     fn drop(&mut self) {
+        for observer in self.observers.get_mut().drain(..) {
+            if let Some(observer) = observer.upgrade() {
+                observer.description_closed(&*self.file);
+            }
+        }
         self.file.closed(true);
     }
 }
