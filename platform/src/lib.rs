@@ -152,7 +152,9 @@ pub trait Platform: Sync {
     /// consecutive pages; past the end of the pool nothing is copied.
     fn pool_read(&self, page: PoolPage, offset: usize, target: IoTarget<'_>) -> usize;
 
-    /// Copies into the pool, as [`Platform::pool_read`] copies out.
+    /// Copies into the pool, as [`Platform::pool_read`] copies out. 8 or 16 bytes from memory of the
+    /// library OS to a multiple of their number become visible at once, also to threads that
+    /// execute them.
     fn pool_write(&self, page: PoolPage, offset: usize, source: IoSource<'_>) -> usize;
 
     /// Sets `length` bytes of the pool to zero, from byte `offset` after the start of `page`.

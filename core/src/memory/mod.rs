@@ -2,5 +2,6 @@
 
 mod pool;
 mod runs;
+pub mod text;
 
 pub use pool::{Allocated, Contents, Extent, PagePool, pool};

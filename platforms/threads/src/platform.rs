@@ -37,7 +37,8 @@ impl ThreadsPlatform {
                     .unwrap_or_else(|| unreachable!("the range does not wrap")),
                 pool_pages: POOL_PAGES / 2,
                 processors: 2,
-                gate_jump: &[],
+                // No guest code runs here; the bytes let the patching of text be tested.
+                gate_jump: &[0x65, 0xff, 0x24, 0x25, 0x08, 0, 0, 0],
                 vdso: GuestAddr::NULL,
                 extended_state_bytes: EXTENDED_STATE_BYTES,
                 extended_state_mask: 3,
