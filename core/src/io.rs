@@ -17,7 +17,7 @@ pub struct Segment {
 }
 
 /// The pieces of a transfer and how far it has come.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Cursor<'a> {
     segments: &'a [Segment],
     /// Bytes used of the first segment.
@@ -268,6 +268,16 @@ impl<'a> Source<'a> {
         self.drain(count, |done, source| {
             platform().host_write(file, offset + done as u64, source)
         })
+    }
+
+    /// Fills as much of `bytes` as is left, as [`Source::take`] does, and leaves it to be taken
+    /// again.
+    pub fn peek(&self, bytes: &mut [u8]) -> Result<usize, Errno> {
+        let side = match &self.0 {
+            Side::Guest(cursor) => Side::Guest(cursor.clone()),
+            Side::Kernel(bytes) => Side::Kernel(*bytes),
+        };
+        Source(side).take(bytes)
     }
 
     /// Passes over up to `count` bytes, as `/dev/null` does.

@@ -11,6 +11,7 @@ mod detached;
 mod directory_file;
 pub mod erofs;
 mod file;
+pub mod hostfs;
 mod inode;
 mod metadata;
 mod mount;
@@ -22,6 +23,7 @@ mod path;
 pub mod permission;
 mod rename;
 pub mod special;
+pub mod stdio;
 #[cfg(test)]
 mod tests;
 pub mod tmpfs;

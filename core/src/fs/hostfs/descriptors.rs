@@ -1,0 +1,161 @@
+//! Donated descriptors and handles: shared by all who have a file open, and kept a while after.
+
+use super::protocol::{self, Keep};
+use crate::sync::Mutex;
+use alloc::collections::VecDeque;
+use alloc::sync::{Arc, Weak};
+use capsid_platform::{Errno, HostFile, platform};
+use capsid_wire::HostStat;
+
+/// How many descriptors are kept open that were used lately: opening a file again then asks
+/// nobody. The broker has room for several times as many.
+const RECENT: usize = 384;
+
+static RECENTLY_USED: Mutex<VecDeque<Arc<Descriptor>>> = Mutex::new(VecDeque::new());
+
+const O_RDONLY: u32 = 0;
+const O_WRONLY: u32 = 1;
+const O_RDWR: u32 = 2;
+const O_APPEND: u32 = 0o2000;
+const O_DIRECTORY: u32 = 0o200_000;
+
+/// What a descriptor is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// Reading a regular file.
+    Read,
+    /// Writing, and reading where the host allows it.
+    Write,
+    /// Writing to the end.
+    Append,
+    /// Listing a directory.
+    List,
+}
+
+/// An open host file: a donated descriptor, a handle at the broker, or both.
+#[derive(Debug)]
+pub(super) struct Descriptor {
+    file: Option<HostFile>,
+    handle: u64,
+}
+
+impl Descriptor {
+    /// Opens a path. A file of a stable export needs no handle: nothing is asked about it again.
+    pub(super) fn open(
+        export: u64,
+        path: &[u8],
+        wanted: Use,
+        stable: bool,
+    ) -> Result<(Arc<Descriptor>, HostStat), Errno> {
+        let (flags, keep) = match wanted {
+            Use::Read if stable => (O_RDONLY, Keep::Descriptor),
+            Use::Read => (O_RDONLY, Keep::Both),
+            Use::Write => (O_RDWR, Keep::Both),
+            Use::Append => (O_RDWR | O_APPEND, Keep::Both),
+            Use::List => (O_RDONLY | O_DIRECTORY, Keep::Handle),
+        };
+        let mut opened = protocol::open(export, path, flags, 0, keep);
+        if matches!(opened, Err(Errno::EMFILE | Errno::ENFILE | Errno::EAGAIN)) {
+            forget_all();
+            opened = protocol::open(export, path, flags, 0, keep);
+        }
+        if matches!(opened, Err(Errno::EACCES)) && flags & O_RDWR != 0 {
+            let write_only = (flags & !O_RDWR) | O_WRONLY;
+            opened = protocol::open(export, path, write_only, 0, keep);
+        }
+        let opened = opened?;
+        let descriptor = Descriptor::new(&opened);
+        if wanted != Use::List && descriptor.file.is_none() {
+            return Err(Errno::EIO);
+        }
+        Ok((descriptor, opened.stat))
+    }
+
+    /// Takes what an open brought.
+    pub(super) fn new(opened: &protocol::Opened) -> Arc<Descriptor> {
+        Arc::new(Descriptor {
+            file: opened.file,
+            handle: opened.handle,
+        })
+    }
+
+    /// The donated descriptor.
+    pub(super) fn file(&self) -> Result<HostFile, Errno> {
+        self.file.ok_or(Errno::EBADF)
+    }
+
+    /// The handle; 0 if there is none.
+    pub(super) fn handle(&self) -> u64 {
+        self.handle
+    }
+}
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        if let Some(file) = self.file {
+            platform().host_close(file);
+        }
+        if self.handle != 0 {
+            protocol::close(self.handle);
+        }
+    }
+}
+
+/// The descriptors of one inode that are open now.
+#[derive(Debug, Default)]
+pub(super) struct Descriptors(Mutex<[Weak<Descriptor>; 4]>);
+
+impl Descriptors {
+    /// One that is open for this use.
+    pub(super) fn get(&self, wanted: Use) -> Option<Arc<Descriptor>> {
+        self.0.lock().get(wanted as usize)?.upgrade()
+    }
+
+    /// Adds one, unless another thread was first; returns the one to use.
+    pub(super) fn put(&self, wanted: Use, descriptor: Arc<Descriptor>) -> Arc<Descriptor> {
+        let mut open = self.0.lock();
+        let Some(place) = open.get_mut(wanted as usize) else {
+            return descriptor;
+        };
+        if let Some(first) = place.upgrade() {
+            return first;
+        }
+        *place = Arc::downgrade(&descriptor);
+        drop(open);
+        let mut recent = RECENTLY_USED.lock();
+        recent.push_back(descriptor.clone());
+        let oldest = if recent.len() > RECENT {
+            recent.pop_front()
+        } else {
+            None
+        };
+        // Closing asks the broker: not under the lock.
+        drop(recent);
+        drop(oldest);
+        descriptor
+    }
+
+    /// One with a handle, whatever it is for.
+    pub(super) fn handle(&self) -> Option<Arc<Descriptor>> {
+        let open = self.0.lock();
+        open.iter()
+            .filter_map(Weak::upgrade)
+            .find(|descriptor| descriptor.handle != 0)
+    }
+
+    /// Closes those that nobody uses: the file was removed, and its space should be free.
+    pub(super) fn forget_idle(&self) {
+        let open: alloc::vec::Vec<_> = self.0.lock().iter().filter_map(Weak::upgrade).collect();
+        RECENTLY_USED.lock().retain(|recent| {
+            !open
+                .iter()
+                .any(|descriptor| Arc::ptr_eq(descriptor, recent))
+        });
+    }
+}
+
+/// Closes every descriptor that nobody uses.
+fn forget_all() {
+    let recent = core::mem::take(&mut *RECENTLY_USED.lock());
+    drop(recent);
+}

@@ -1,0 +1,72 @@
+//! Events that the broker announces: signals for the first guest process, and standard streams
+//! that became ready.
+//!
+//! One thread of the library OS waits for them at the broker. It is started when somebody first
+//! cares: most programs never do. It runs in a host process of its own, so that no guest process
+//! has a thread that is not the guest's.
+
+use crate::fs::stdio;
+use alloc::boxed::Box;
+use capsid_platform::{Entry, Errno, GuestThread, Registers, Resume, SpawnKind, platform};
+use capsid_wire::message::EVENT_STREAM;
+use capsid_wire::{Operation, Request};
+use core::sync::atomic::{AtomicBool, Ordering};
+
+static LISTENING: AtomicBool = AtomicBool::new(false);
+static SIGNALLED: spin::Once<fn(u32)> = spin::Once::new();
+
+/// Calls `deliver` with each signal number that arrives for the first guest process. The first
+/// call wins. Listening starts with [`listen`]; until then capsid itself acts on signals, as their
+/// default action does.
+pub fn on_signal(deliver: fn(u32)) {
+    SIGNALLED.call_once(|| deliver);
+}
+
+/// Starts listening, unless that was done. A host that refuses the thread leaves waits for streams
+/// without an end but signals: it is tried again the next time.
+pub fn listen() {
+    if LISTENING.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    let listener = Box::new(Listener);
+    if platform()
+        .spawn(SpawnKind::Process, listener, &Registers::default())
+        .is_err()
+    {
+        LISTENING.store(false, Ordering::Release);
+    }
+}
+
+struct Listener;
+
+impl GuestThread for Listener {
+    fn enter(&mut self, _entry: Entry, _registers: &mut Registers) -> Resume {
+        // The copy of the guest's memory that came with the process would only cost.
+        let _ = platform().unmap(platform().info().guest_range);
+        loop {
+            let request = Request {
+                operation: Operation::WaitEvents,
+                args: [0; 6],
+                data_len: 0,
+            };
+            match platform().broker_call(&request, &mut []) {
+                Ok(reply) => dispatch(reply.value),
+                Err(Errno::EINTR) => {}
+                Err(_) => return Resume::Exit,
+            }
+        }
+    }
+}
+
+fn dispatch(events: u64) {
+    for index in 0..3 {
+        if events & (EVENT_STREAM << index) != 0 {
+            stdio::announce(index);
+        }
+    }
+    if let Some(deliver) = SIGNALLED.get() {
+        for signal in (1..32).filter(|signal| events & (1 << signal) != 0) {
+            deliver(signal);
+        }
+    }
+}
