@@ -13,6 +13,7 @@ pub mod host_events;
 pub mod io;
 pub mod ipc;
 pub mod memory;
+pub mod random;
 #[cfg(test)]
 mod test_platform;
 pub mod wait;

@@ -1,12 +1,21 @@
-//! What the unit tests share: the platform over std threads, and bounded property tests.
+//! What the unit tests share: the platform over threads, and bounded property tests.
 
-extern crate std;
+use crate::memory::{Contents, Extent, pool};
 
-pub use capsid_platform_threads::install;
+/// Installs the platform, once.
+pub fn install() {
+    capsid_platform_threads::install();
+}
 
-/// Sets pages of the pool aside for a test with an allocator of its own.
-pub fn reserve_pool(pages: u32) -> u32 {
-    install().reserve_pool(pages)
+/// Takes consecutive zeroed pages out of the pool, for a test with an allocator of its own.
+pub fn reserve_pool(pages: u32) -> Extent {
+    install();
+    let extent = pool()
+        .allocate(pages, None, Contents::Zeroed)
+        .unwrap()
+        .extent;
+    assert_eq!(extent.count, pages);
+    extent
 }
 
 /// A bounded, repeatable run of property tests.

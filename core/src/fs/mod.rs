@@ -8,6 +8,7 @@ pub mod attributes;
 mod dentry;
 mod dentry_cache;
 mod detached;
+pub mod devfs;
 mod directory_file;
 pub mod erofs;
 mod file;

@@ -261,7 +261,8 @@ mod tests {
         #![proptest_config(test_platform::proptest_config(200))]
         #[test]
         fn pages_are_given_once_and_zeroed(steps in steps()) {
-            let base = test_platform::reserve_pool(PAGES);
+            let reserved = test_platform::reserve_pool(PAGES);
+            let base = reserved.start.0;
             let pool = PagePool::new(0);
             pool.free.lock().clean.add(base, PAGES);
             pool.set_limit(PAGES);
@@ -302,13 +303,13 @@ mod tests {
                 let count = owner.iter().filter(|used| **used).count();
                 prop_assert_eq!(pool.used() as usize, count);
             }
+            super::pool().free(reserved);
         }
     }
 
     #[test]
     fn growing_in_place_gives_one_run() {
-        test_platform::install();
-        let base = test_platform::reserve_pool(PAGES);
+        let base = test_platform::reserve_pool(PAGES).start.0;
         let pool = PagePool::new(0);
         pool.free.lock().clean.add(base, PAGES);
         pool.set_limit(PAGES);

@@ -2,6 +2,7 @@
 
 mod attributes;
 mod content;
+mod devices;
 mod mounts;
 mod names;
 pub(super) mod operations;
