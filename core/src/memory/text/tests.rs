@@ -2,7 +2,9 @@
 
 use crate::fs::File;
 use crate::io::Destination;
-use crate::memory::text::{MappedTexts, Outcome, PatchedText, TextCache, TextKey, Urgency};
+use crate::memory::text::{
+    MappedTexts, Outcome, PatchedText, TextCache, TextKey, TextMapping, TrampolineRoom, Urgency,
+};
 use crate::test_platform;
 use alloc::sync::Arc;
 use alloc::vec;
@@ -161,4 +163,67 @@ fn texts_are_found_by_their_bytes_and_their_trampolines() {
     assert_eq!(mapped.touched_by(page(START + 4096)).len(), 1);
     assert!(mapped.touched_by(page(START - 4096)).is_empty());
     assert!(mapped.forget(START).is_some() && mapped.is_empty());
+}
+
+/// An address space whose free addresses are those behind `START + 0x10_0000`.
+#[derive(Default)]
+struct Room(Vec<GuestRange>);
+
+impl TrampolineRoom for Room {
+    fn is_free(&self, range: GuestRange) -> bool {
+        !self.0.iter().any(|taken| taken.overlaps(range))
+    }
+
+    fn find(&self, start: u64, bytes: u64) -> Option<u64> {
+        let candidates = (0..100).map(|page| start + 0x10_0000 + page * 4096);
+        candidates
+            .filter_map(|at| GuestRange::new(GuestAddr(at), bytes))
+            .find(|range| self.is_free(*range))
+            .map(GuestRange::start)
+    }
+
+    fn take(&mut self, range: GuestRange) {
+        self.0.push(range);
+    }
+}
+
+#[test]
+fn a_trap_brings_the_copy_and_later_mappings_have_it() {
+    let (program, mut key) = program(2, &[0, 1], &PLAIN);
+    // The cache is shared by all tests.
+    key.file = (77, 1);
+    let at = |start| TextMapping {
+        file: &program,
+        key,
+        start,
+        protection: READ_EXECUTE,
+    };
+    let site = GuestAddr(START + 517);
+    let (mut mapped, mut room) = (MappedTexts::default(), Room::default());
+    mapped.map_if_patched(&at(START), &mut room);
+    let resume = mapped.trapped(Some(&at(START)), site, Urgency::Counted, &mut room);
+    assert_eq!(resume, START + 519);
+    assert!(mapped.is_empty(), "one trap does not pay for a copy");
+    mapped.trapped(Some(&at(START)), site, Urgency::Now, &mut room);
+    assert_eq!((mapped.touched_by(room.0[0]).len(), room.0.len()), (1, 1));
+    assert_eq!(seen(4096 + 512, 1), [0xe9]);
+
+    let other = START + 0x1000_0000;
+    let (mut mapped, mut room) = (MappedTexts::default(), Room::default());
+    mapped.map_if_patched(&at(other), &mut room);
+    assert!(mapped.at(other).is_some());
+    assert_eq!(room.0[0].start(), other + 0x10_0000, "the same distance");
+
+    // Where something is in the way, there is another copy.
+    let (mut mapped, mut room) = (MappedTexts::default(), Room::default());
+    room.take(GuestRange::new(GuestAddr(other + 0x10_0000), 4096).unwrap());
+    mapped.map_if_patched(&at(other), &mut room);
+    assert!(mapped.is_empty());
+    let site = GuestAddr(other + 517);
+    mapped.trapped(Some(&at(other)), site, Urgency::Now, &mut room);
+    assert_eq!(room.0[1].start(), other + 0x10_1000);
+    // A trap in a trampoline: the call is made again after a signal.
+    let again = GuestAddr(room.0[1].start() + 32);
+    let resume = mapped.trapped(None, again, Urgency::Now, &mut room);
+    assert_eq!(resume, again.0 + 2);
 }
