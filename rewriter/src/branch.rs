@@ -60,17 +60,17 @@ fn far_operands(text: &[u8], mut each: impl FnMut(usize)) {
         for (mark, (a, b)) in marks.iter_mut().zip(first.iter().zip(second)) {
             *mark = far_opcode(*a, *b);
         }
-        for (word, marks) in marks.chunks_exact(8).enumerate() {
-            let mut bits = 0;
-            for (index, mark) in marks.iter().enumerate() {
-                bits |= u64::from(*mark) << (8 * index);
-            }
-            while bits != 0 {
-                let index = bits.trailing_zeros() as usize / 8;
-                let length = usize::from(marks[index]);
-                each(at + 8 * word + index + length);
-                bits &= !(0xff << (8 * index));
-            }
+        let mut found = 0_u64;
+        for (word, marks) in marks.as_chunks::<8>().0.iter().enumerate() {
+            let marks = u64::from_le_bytes(*marks);
+            let marks = (marks | marks >> 1) & 0x0101_0101_0101_0101;
+            // Gathers the lowest bit of each byte, the first in the lowest place.
+            found |= (marks.wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * word);
+        }
+        while found != 0 {
+            let index = found.trailing_zeros() as usize;
+            each(at + index + usize::from(marks[index]));
+            found &= found - 1;
         }
         at += BLOCK;
     }
