@@ -54,6 +54,10 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    fn truncate(&mut self, bytes: usize) {
+        self.remaining = self.remaining.min(bytes);
+    }
+
     fn advance(&mut self, bytes: usize) {
         self.used += bytes;
         self.remaining -= bytes;
@@ -129,6 +133,17 @@ impl<'a> Destination<'a> {
         match &self.0 {
             Side::Guest(cursor) => cursor.remaining,
             Side::Kernel(bytes) => bytes.len(),
+        }
+    }
+
+    /// Lets at most `bytes` more in.
+    pub fn truncate(&mut self, bytes: usize) {
+        match &mut self.0 {
+            Side::Guest(cursor) => cursor.truncate(bytes),
+            Side::Kernel(target) => {
+                let length = target.len().min(bytes);
+                *target = &mut core::mem::take(target)[..length];
+            }
         }
     }
 
@@ -227,6 +242,14 @@ impl<'a> Source<'a> {
         match &self.0 {
             Side::Guest(cursor) => cursor.remaining,
             Side::Kernel(bytes) => bytes.len(),
+        }
+    }
+
+    /// Leaves at most `bytes`.
+    pub fn truncate(&mut self, bytes: usize) {
+        match &mut self.0 {
+            Side::Guest(cursor) => cursor.truncate(bytes),
+            Side::Kernel(source) => *source = source.get(..bytes).unwrap_or(source),
         }
     }
 

@@ -14,6 +14,7 @@ pub mod erofs;
 mod file;
 pub mod hostfs;
 mod inode;
+pub mod locks;
 mod metadata;
 mod mount;
 mod names;

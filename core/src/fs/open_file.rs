@@ -1,12 +1,13 @@
 //! Open file descriptions, open(2).
 
+use crate::fs::locks::{self, LockOwner};
 use crate::fs::{File, Path};
 use crate::sync::Mutex;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use bitflags::bitflags;
 use core::fmt::Debug;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 bitflags! {
     /// Access mode and status flags, with Linux's x86-64 bits.
@@ -81,6 +82,10 @@ pub struct OpenFile {
     flags: AtomicU32,
     path: Option<Path>,
     observers: Mutex<Vec<Weak<dyn DescriptionObserver>>>,
+    /// The number under which it holds locks of its own; 0 while it never held any.
+    lock_owner: AtomicU64,
+    /// Who gets signals about it, fcntl(2) `F_SETOWN`: a process, or a negated process group.
+    pub signal_owner: AtomicI32,
 }
 
 impl OpenFile {
@@ -93,6 +98,8 @@ impl OpenFile {
             flags: AtomicU32::new(flags.bits()),
             path: None,
             observers: Mutex::new(Vec::new()),
+            lock_owner: AtomicU64::new(0),
+            signal_owner: AtomicI32::new(0),
         }
     }
 
@@ -126,6 +133,20 @@ impl OpenFile {
 }
 
 impl OpenFile {
+    /// Under what the description holds locks of its own.
+    #[must_use]
+    pub fn lock_owner(&self) -> LockOwner {
+        let new = LockOwner::default();
+        let order = Ordering::Relaxed;
+        match self
+            .lock_owner
+            .compare_exchange(0, new.number(), order, order)
+        {
+            Ok(_) => new,
+            Err(number) => LockOwner::numbered(number),
+        }
+    }
+
     /// Tells `observer` when the description ends.
     pub fn observe(&self, observer: Arc<dyn DescriptionObserver>) {
         self.observers.lock().push(Arc::downgrade(&observer));
@@ -145,6 +166,10 @@ impl OpenFile {
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
+        let lock_owner = *self.lock_owner.get_mut();
+        if lock_owner != 0 {
+            locks::release_owner(LockOwner::numbered(lock_owner));
+        }
         for observer in self.observers.get_mut().drain(..) {
             if let Some(observer) = observer.upgrade() {
                 observer.description_closed(&*self.file);
