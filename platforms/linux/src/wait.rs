@@ -1,0 +1,262 @@
+//! Sleeping on words and waking sleepers: futex(2) between all processes of the sandbox.
+
+use crate::area::{self, PENDING_WAIT};
+use crate::{copy, host, start};
+use capsid_platform::{WaitMode, WaitOutcome};
+use core::arch::global_asm;
+use core::arch::x86_64::_rdtsc;
+use core::hint::spin_loop;
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use linux_raw_sys::general as raw;
+
+/// How long a thread's first wait spins, in ticks of the time-stamp counter: about 2 µs.
+pub const INITIAL_SPIN_TICKS: u64 = 5_000;
+const MAX_SPIN_TICKS: u64 = 20_000;
+const MIN_SPIN_TICKS: u64 = 500;
+/// A thread whose spinning does not pay tries it again once in so many waits.
+const RETRY_SPIN_EVERY: u32 = 32;
+/// How often a kick looks again for a waiter that was about to sleep.
+const KICK_ATTEMPTS: u32 = 64;
+
+const EINTR: isize = -4;
+const ETIMEDOUT: isize = -110;
+
+unsafe extern "C" {
+    fn capsid_futex_wait(
+        word: *const u32,
+        operation: usize,
+        expected: usize,
+        timeout: *const Timespec,
+        pending: *const u32,
+    ) -> isize;
+    fn capsid_wait_window();
+    fn capsid_wait_window_end();
+    fn capsid_wait_interrupted();
+}
+
+global_asm!(
+    r#"
+    .pushsection .text.capsid_wait,"ax",@progbits
+    .globl capsid_futex_wait, capsid_wait_window, capsid_wait_window_end, capsid_wait_interrupted
+    # rdi word, rsi operation, rdx expected, rcx timeout, r8 the pending word. A signal between the
+    # look and the call continues at capsid_wait_interrupted.
+capsid_futex_wait:
+    mov r10, rcx
+    mov r9d, -1
+    mov eax, {futex}
+capsid_wait_window:
+    test dword ptr [r8], {ends_wait}
+    jnz capsid_wait_interrupted
+    syscall
+capsid_wait_window_end:
+    ret
+capsid_wait_interrupted:
+    mov rax, -4
+    ret
+    .popsection
+    "#,
+    futex = const raw::__NR_futex,
+    ends_wait = const PENDING_WAIT,
+);
+
+/// `struct timespec`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+struct Timespec {
+    seconds: u64,
+    nanoseconds: u64,
+}
+
+/// Where a thread that was signalled in the wait window continues.
+pub fn window_target(rip: u64) -> Option<u64> {
+    (capsid_wait_window as *const () as u64..capsid_wait_window_end as *const () as u64)
+        .contains(&rip)
+        .then_some(capsid_wait_interrupted as *const () as u64)
+}
+
+/// How many threads sleep on words with the same hash. A wake of a word that nobody sleeps on
+/// needs no host call.
+static SLEEPERS: [AtomicU32; 256] = [const { AtomicU32::new(0) }; 256];
+
+#[inline]
+fn sleepers(word: *const AtomicU32) -> &'static AtomicU32 {
+    let hash = (word as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56;
+    &SLEEPERS[hash as usize]
+}
+
+/// See [`capsid_platform::Platform::wait`].
+pub fn wait(
+    word: &AtomicU32,
+    expected: u32,
+    deadline_ns: Option<u64>,
+    mode: WaitMode,
+) -> WaitOutcome {
+    let area = area::current();
+    // SAFETY: the calling thread's own area; these fields are atomics.
+    let (pending, waiting) = unsafe { (&(*area).pending, &(*area).waiting) };
+    if spin(word, expected, pending, mode) {
+        return WaitOutcome::Woken;
+    }
+    let count = sleepers(word);
+    count.fetch_add(1, Ordering::SeqCst);
+    let outcome = if mode == WaitMode::Interruptible {
+        waiting.store(word.as_ptr() as usize, Ordering::SeqCst);
+        let result = sleep(word, expected, deadline_ns, pending);
+        waiting.store(0, Ordering::SeqCst);
+        match result {
+            _ if pending.load(Ordering::SeqCst) & PENDING_WAIT != 0 => {
+                pending.fetch_and(!PENDING_WAIT, Ordering::SeqCst);
+                WaitOutcome::Interrupted
+            }
+            ETIMEDOUT => WaitOutcome::TimedOut,
+            _ => WaitOutcome::Woken,
+        }
+    } else {
+        static NEVER: AtomicU32 = AtomicU32::new(0);
+        match sleep(word, expected, deadline_ns, &NEVER) {
+            ETIMEDOUT => WaitOutcome::TimedOut,
+            _ => WaitOutcome::Woken,
+        }
+    };
+    count.fetch_sub(1, Ordering::SeqCst);
+    outcome
+}
+
+/// Sleeps in the host.
+fn sleep(
+    word: &AtomicU32,
+    expected: u32,
+    deadline_ns: Option<u64>,
+    pending: &AtomicU32,
+) -> isize {
+    let deadline = deadline_ns.map(|ns| Timespec {
+        seconds: ns / 1_000_000_000,
+        nanoseconds: ns % 1_000_000_000,
+    });
+    let timeout = deadline
+        .as_ref()
+        .map_or(core::ptr::null(), core::ptr::from_ref);
+    // SAFETY: the host reads the word and the timeout, which live through the call.
+    unsafe {
+        capsid_futex_wait(
+            word.as_ptr(),
+            raw::FUTEX_WAIT_BITSET as usize,
+            expected as usize,
+            timeout,
+            pending.as_ptr(),
+        )
+    }
+}
+
+/// Sleeps for locks of the platform's own: no spinning, no kicks, on any stack.
+pub fn sleep_plainly(word: &AtomicU32, expected: u32) {
+    static NEVER: AtomicU32 = AtomicU32::new(0);
+    let count = sleepers(word);
+    count.fetch_add(1, Ordering::SeqCst);
+    sleep(word, expected, None, &NEVER);
+    count.fetch_sub(1, Ordering::SeqCst);
+}
+
+/// Sleeps on a word that someone outside the sandbox's threads wakes; `true` if a kick ended it.
+pub fn sleep_on_broker(word: &AtomicU32, expected: u32, mode: WaitMode) -> bool {
+    static NEVER: AtomicU32 = AtomicU32::new(0);
+    if mode == WaitMode::Uninterruptible {
+        sleep(word, expected, None, &NEVER);
+        return false;
+    }
+    let area = area::current();
+    // SAFETY: as in `wait`.
+    let (pending, waiting) = unsafe { (&(*area).pending, &(*area).waiting) };
+    waiting.store(word.as_ptr() as usize, Ordering::SeqCst);
+    let result = sleep(word, expected, None, pending);
+    waiting.store(0, Ordering::SeqCst);
+    let kicked = pending.fetch_and(!PENDING_WAIT, Ordering::SeqCst) & PENDING_WAIT != 0;
+    kicked || result == EINTR && pending.load(Ordering::SeqCst) != 0
+}
+
+/// Spins until the word changes, for as long as it has paid for this thread before. With another
+/// processor the waker is often microseconds away, and a sleep and a wake cost more than that.
+fn spin(word: &AtomicU32, expected: u32, pending: &AtomicU32, mode: WaitMode) -> bool {
+    if !start::has_other_processors() {
+        return word.load(Ordering::Acquire) != expected;
+    }
+    let area = area::current();
+    // SAFETY: the calling thread's own area; nobody else uses these fields.
+    let (ticks, idle_waits) = unsafe { (&mut (*area).spin_ticks, &mut (*area).idle_waits) };
+    if *ticks <= MIN_SPIN_TICKS {
+        *idle_waits += 1;
+        if !idle_waits.is_multiple_of(RETRY_SPIN_EVERY) {
+            return word.load(Ordering::Acquire) != expected;
+        }
+        *ticks = INITIAL_SPIN_TICKS;
+    }
+    // SAFETY: reads a counter.
+    let start = unsafe { _rdtsc() };
+    loop {
+        for _ in 0..8 {
+            if word.load(Ordering::Acquire) != expected {
+                *ticks = (*ticks * 2).min(MAX_SPIN_TICKS);
+                return true;
+            }
+            spin_loop();
+        }
+        let kicked = mode == WaitMode::Interruptible
+            && pending.load(Ordering::Relaxed) & PENDING_WAIT != 0;
+        // SAFETY: reads a counter.
+        if kicked || unsafe { _rdtsc() }.wrapping_sub(start) > *ticks {
+            break;
+        }
+    }
+    *ticks = (*ticks / 2).max(MIN_SPIN_TICKS);
+    false
+}
+
+/// See [`capsid_platform::Platform::yield_now`]. There is no host call for it: a sleep of no length
+/// lets others run.
+pub fn yield_now() {
+    static NEVER_CHANGES: AtomicU32 = AtomicU32::new(0);
+    sleep(&NEVER_CHANGES, 0, Some(1), &NEVER_CHANGES);
+}
+
+/// See [`capsid_platform::Platform::wake`].
+#[inline]
+pub fn wake(word: &AtomicU32, count: u32) {
+    // The caller's change of the word before our look at the count; a sleeper counts itself before
+    // the host looks at the word.
+    copy::full_fence();
+    if sleepers(word).load(Ordering::Relaxed) != 0 {
+        wake_in_host(word.as_ptr() as usize, count);
+    }
+}
+
+/// Wakes sleepers of any party, the broker included; returns how many there were.
+pub fn wake_in_host(word: usize, count: u32) -> usize {
+    // SAFETY: the host uses the address as a name.
+    let result = unsafe {
+        host::call3(
+            raw::__NR_futex,
+            [word, raw::FUTEX_WAKE as usize, count.min(i32::MAX.unsigned_abs()) as usize],
+        )
+    };
+    usize::try_from(result).unwrap_or(0)
+}
+
+/// Ends an interruptible wait of a thread whose pending flag was just set; `false` if it does not
+/// wait, and has to be signalled.
+pub fn wake_waiter(waiting: &AtomicUsize) -> bool {
+    let word = waiting.load(Ordering::SeqCst);
+    if word == 0 {
+        return false;
+    }
+    for _ in 0..KICK_ATTEMPTS {
+        if wake_in_host(word, u32::MAX) > 0 {
+            return true;
+        }
+        // It is between its look at the flag and its sleep, or awake already.
+        spin_loop();
+        if waiting.load(Ordering::SeqCst) != word {
+            return false;
+        }
+    }
+    false
+}
