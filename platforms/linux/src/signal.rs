@@ -27,6 +27,7 @@ struct SignalAction {
 
 /// The start of `siginfo_t`, with the fields of `SIGSYS`.
 #[repr(C)]
+#[derive(Debug)]
 pub struct SignalInfo {
     signal: i32,
     errno: i32,
@@ -70,9 +71,18 @@ const IGNORED: [u32; 10] = [
 const ARCH_X86_64: u32 = 0xc000_003e;
 /// The flag for single steps.
 const TRAP_FLAG: u64 = 0x100;
-const PAGE_FAULT: u64 = 14;
+const DIVIDE: u8 = 0;
+const DEBUG: u8 = 1;
+const BREAKPOINT: u8 = 3;
+const OVERFLOW: u8 = 4;
+const BOUND_RANGE: u8 = 5;
+const INVALID_OPCODE: u8 = 6;
+const STACK_SEGMENT: u8 = 12;
 const GENERAL_PROTECTION: u8 = 13;
-const DEBUG: u64 = 1;
+const PAGE_FAULT: u8 = 14;
+const X87: u8 = 16;
+const ALIGNMENT_CHECK: u8 = 17;
+const SIMD: u8 = 19;
 
 unsafe extern "C" {
     fn capsid_signal_return();
@@ -279,24 +289,33 @@ fn trapped_call(info: &SignalInfo, context: &mut UserContext, block: Block) {
 }
 
 fn exception(signal: u32, info: &SignalInfo, context: &UserContext) -> Exception {
-    let vector = match signal {
-        raw::SIGSEGV | raw::SIGBUS | raw::SIGFPE | raw::SIGILL | raw::SIGTRAP => {
-            u8::try_from(context.trap_number).unwrap_or(GENERAL_PROTECTION)
-        }
-        _ => GENERAL_PROTECTION,
+    // The host can send these signals without an exception; its trap number is then an old one.
+    let vectors: &[u8] = match signal {
+        raw::SIGFPE => &[DIVIDE, X87, SIMD],
+        raw::SIGILL => &[INVALID_OPCODE],
+        raw::SIGTRAP => &[BREAKPOINT, DEBUG],
+        raw::SIGBUS => &[PAGE_FAULT, STACK_SEGMENT, ALIGNMENT_CHECK],
+        _ => &[GENERAL_PROTECTION, PAGE_FAULT, OVERFLOW, BOUND_RANGE],
     };
-    let page_fault = context.trap_number == PAGE_FAULT;
+    let vector = u8::try_from(context.trap_number)
+        .ok()
+        .filter(|vector| vectors.contains(vector))
+        .unwrap_or(vectors[0]);
+    let address = match vector {
+        PAGE_FAULT => context.fault_address,
+        _ => 0,
+    };
     Exception {
         vector,
         error_code: context.error as u32,
-        address: GuestAddr(if page_fault { context.fault_address } else { 0 }),
-        beyond_backing: page_fault && signal == raw::SIGBUS && info.code > 0,
+        address: GuestAddr(address),
+        beyond_backing: vector == PAGE_FAULT && signal == raw::SIGBUS && info.code > 0,
     }
 }
 
 /// A fault at an instruction of our own.
 fn program_fault(signal: u32, context: &mut UserContext, block: Block) {
-    if signal == raw::SIGTRAP && context.trap_number == DEBUG {
+    if signal == raw::SIGTRAP && context.trap_number == u64::from(DEBUG) {
         // The guest entered the gate while single-stepping itself.
         context.rflags &= !TRAP_FLAG;
     } else if let Some(target) = copy::repair(context.rip) {

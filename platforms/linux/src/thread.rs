@@ -28,7 +28,7 @@ unsafe extern "C" {
         flags: usize,
         frame: usize,
         host_thread: *const u32,
-        area: *mut ThreadArea,
+        area: usize,
         fs_base: u64,
         dies_with_broker: u64,
     ) -> isize;
@@ -195,7 +195,7 @@ pub fn spawn(
             flags as usize,
             frame,
             (*child).host_thread.as_ptr(),
-            child,
+            child as usize,
             fs_base,
             // In a PID namespace the end of its first process is the end of all.
             (kind == SpawnKind::Process && !start::direct_kick()).into(),

@@ -1,0 +1,15 @@
+//! A sandbox program for tests of the platform: small guests in assembly over a library OS that has
+//! just the calls that they need.
+//!
+//! The first argument of the boot configuration names the scenario. What it finds goes to the log,
+//! one `name=value` line each; the tests compare.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+mod checks;
+mod guests;
+mod kernel;
+
+capsid_runtime_linux::sandbox!(kernel::boot);
