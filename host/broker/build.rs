@@ -55,6 +55,8 @@ fn build(workspace: &Path, output: &Path) -> PathBuf {
             "--release",
             "--package",
             "capsid-sandbox",
+            "--features",
+            "program",
         ])
         .arg("--target-dir")
         .arg(&target)

@@ -5,12 +5,13 @@
 //! and have all of this already.
 #![no_std]
 
+#[cfg(feature = "program")]
 mod memory;
+#[cfg(feature = "program")]
+mod panic;
 
 pub use capsid_platform_linux::heap::Heap;
 pub use capsid_platform_linux::start::start;
-
-use core::panic::PanicInfo;
 
 /// Makes the program a sandbox: `$boot` makes its first guest thread.
 #[macro_export]
@@ -37,19 +38,4 @@ macro_rules! sandbox {
             unsafe { $crate::start(stack, $boot) }
         }
     };
-}
-
-#[panic_handler]
-fn panic(info: &PanicInfo<'_>) -> ! {
-    capsid_platform_linux::signal::broken(format_args!("panic in the library OS: {info}"))
-}
-
-/// The prebuilt `alloc` refers to it. Nothing unwinds: panics abort.
-#[unsafe(no_mangle)]
-extern "C" fn rust_eh_personality() {}
-
-/// As [`rust_eh_personality`].
-#[unsafe(no_mangle)]
-extern "C" fn _Unwind_Resume() -> ! {
-    capsid_platform_linux::signal::broken(format_args!("unwinding in the library OS"))
 }

@@ -63,7 +63,8 @@ fn program() -> &'static PathBuf {
         let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("kernel");
         let status = Command::new(env!("CARGO"))
             .current_dir(&directory)
-            .args(["build", "--quiet", "--release", "-p", "capsid-test-kernel"])
+            .args(["build", "--quiet", "--release"])
+            .args(["-p", "capsid-test-kernel", "--features", "program"])
             .arg("--target-dir")
             .arg(&target)
             .env_remove("RUSTFLAGS")
