@@ -140,7 +140,7 @@ impl VmaTree {
                 removed.push((start, vma));
             }
         }
-        if range.end() > self.search_top && !removed.is_empty() {
+        if range.end() >= self.search_top && !removed.is_empty() {
             // The freed range may be one with free space above it.
             let next = self.vmas.range(range.end()..).next();
             self.search_top = next.map_or(u64::MAX, |(&start, _)| start);
