@@ -204,7 +204,11 @@ impl FreeBlocks {
         let mut head = self.head.load(Ordering::Acquire);
         loop {
             // SAFETY: the block belongs to the caller until the exchange below succeeds.
-            unsafe { (*block.area()).next_free.store(head as u32, Ordering::Relaxed) };
+            unsafe {
+                (*block.area())
+                    .next_free
+                    .store(head as u32, Ordering::Relaxed)
+            };
             let changed = ((head >> 32) + 1) << 32 | (block.0 as u64 + 1);
             match self.head.compare_exchange_weak(
                 head,

@@ -46,8 +46,8 @@ fn data(index: usize) -> *mut u8 {
 
 /// The encoded boot configuration.
 pub fn boot_bytes() -> &'static [u8] {
-    let length = (header().boot_len.load(Ordering::Acquire) as usize)
-        .min(capsid_wire::layout::BOOT_BYTES);
+    let length =
+        (header().boot_len.load(Ordering::Acquire) as usize).min(capsid_wire::layout::BOOT_BYTES);
     // SAFETY: the area lies inside the wire memory; the broker wrote it before the start.
     unsafe {
         core::slice::from_raw_parts(
@@ -178,7 +178,11 @@ pub fn call(request: &Request, buffer: &mut [u8]) -> Result<Reply, Errno> {
     };
     if error == 0 {
         // SAFETY: the slot's data area has DATA_BYTES.
-        unsafe { buffer.as_mut_ptr().copy_from_nonoverlapping(data(index), data_len) };
+        unsafe {
+            buffer
+                .as_mut_ptr()
+                .copy_from_nonoverlapping(data(index), data_len)
+        };
     }
     release(index);
     match error {

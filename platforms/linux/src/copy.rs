@@ -231,8 +231,7 @@ pub fn atomic(address: GuestAddr, operation: AtomicOp) -> Result<u32, Errno> {
         let mut seen = old(unsafe { capsid_load32(word, 0, 0) })?;
         loop {
             // SAFETY: as in `from_guest`.
-            let found =
-                old(unsafe { capsid_exchange32(word, seen.into(), change(seen).into()) })?;
+            let found = old(unsafe { capsid_exchange32(word, seen.into(), change(seen).into()) })?;
             if found == seen {
                 return Ok(seen);
             }

@@ -59,7 +59,8 @@ pub unsafe extern "C" fn trap(area: *mut ThreadArea) -> u64 {
 pub unsafe extern "C" fn start_thread(area: *mut ThreadArea) -> u64 {
     // SAFETY: only the thread itself touches the field.
     if unsafe { (*(*area).thread.get()).is_none() } {
-        start::boot_first_thread(area);
+        // SAFETY: the caller's promise, passed on.
+        unsafe { start::boot_first_thread(area) };
     }
     // SAFETY: the caller's promise, passed on.
     unsafe { run(area, Entry::Start) }

@@ -20,21 +20,20 @@ fn guest_memory(address: GuestAddr, length: usize) -> Result<usize, Errno> {
     Ok(length.min(usize::try_from(GUEST_END - address.0).unwrap_or(0)))
 }
 
-fn transfer(number: u32, file: HostFile, offset: u64, address: usize, length: usize) -> Result<usize, Errno> {
+fn transfer(
+    number: u32,
+    file: HostFile,
+    offset: u64,
+    address: usize,
+    length: usize,
+) -> Result<usize, Errno> {
     let vector = [address, length];
     let file = checked(file)?;
     // SAFETY: the memory is the guest's, or the caller's for the length of the call.
     let result = unsafe {
         host::call6(
             number,
-            [
-                file,
-                vector.as_ptr() as usize,
-                1,
-                offset as usize,
-                0,
-                0,
-            ],
+            [file, vector.as_ptr() as usize, 1, offset as usize, 0, 0],
         )
     };
     host::check(result)

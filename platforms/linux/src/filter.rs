@@ -231,7 +231,13 @@ mod tests {
 
     #[test]
     fn other_text_and_other_architectures_trap() {
-        for rip in [0x40_0000, TEXT.0 - 1, TEXT.1 + 1, TEXT.0 | 1 << 48, u64::MAX] {
+        for rip in [
+            0x40_0000,
+            TEXT.0 - 1,
+            TEXT.1 + 1,
+            TEXT.0 | 1 << 48,
+            u64::MAX,
+        ] {
             for number in 0..600 {
                 assert_eq!(verdict_at(FULL, rip, ARCH_X86_64, number, [0; 6]), TRAP);
             }
@@ -244,7 +250,9 @@ mod tests {
 
     #[test]
     fn unknown_calls_from_our_text_kill() {
-        let allowed: Vec<u32> = crate::surface::calls(FULL).map(|call| call.number).collect();
+        let allowed: Vec<u32> = crate::surface::calls(FULL)
+            .map(|call| call.number)
+            .collect();
         for number in (0..600).chain([0x4000_0000, u32::MAX]) {
             if !allowed.contains(&number) {
                 assert_eq!(verdict(number, [0; 6]), KILL_PROCESS, "{number}");
@@ -264,7 +272,10 @@ mod tests {
         assert_eq!(verdict(clone, [THREAD_FLAGS.into(), 0, 0, 0, 0, 0]), ALLOW);
         assert_eq!(verdict(clone, [17, 0, 0, 0, 0, 0]), KILL_PROCESS);
         let mmap = |address, protection, flags: u32, fd| {
-            verdict(raw::__NR_mmap, [address, 4096, protection, flags.into(), fd, 0])
+            verdict(
+                raw::__NR_mmap,
+                [address, 4096, protection, flags.into(), fd, 0],
+            )
         };
         let fixed = raw::MAP_FIXED | raw::MAP_PRIVATE;
         let anonymous = fixed | raw::MAP_ANONYMOUS;

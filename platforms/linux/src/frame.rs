@@ -9,7 +9,7 @@ use crate::xstate;
 /// `struct ucontext` with its `sigcontext`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
-#[allow(missing_docs, reason = "the fields of the host's structures")]
+#[expect(missing_docs, reason = "the fields of the host's structures")]
 pub struct UserContext {
     pub flags: u64,
     pub link: u64,

@@ -58,7 +58,9 @@ pub unsafe fn call3(number: u32, args: [usize; 3]) -> isize {
 pub fn check(result: isize) -> Result<usize, Errno> {
     match usize::try_from(result) {
         Ok(value) => Ok(value),
-        Err(_) => Err(Errno::from_raw(result.unsigned_abs().try_into().unwrap_or(0))),
+        Err(_) => Err(Errno::from_raw(
+            result.unsigned_abs().try_into().unwrap_or(0),
+        )),
     }
 }
 

@@ -15,6 +15,7 @@
 extern crate alloc;
 
 pub mod area;
+pub mod areas;
 pub mod boot;
 pub mod broker;
 pub mod copy;

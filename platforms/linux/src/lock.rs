@@ -11,7 +11,7 @@ const CONTENDED: u32 = 2;
 const SPINS: u32 = 200;
 
 /// A mutual-exclusion lock over shared memory, without data of its own.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Lock(AtomicU32);
 
 /// Holds a [`Lock`].

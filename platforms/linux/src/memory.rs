@@ -1,7 +1,7 @@
 //! Memory of the calling guest process, and the page pool.
 
 use crate::boot::{FD_IMAGE, FD_POOL, GUEST_END, GUEST_START, POOL_BASE};
-use crate::{copy, host, start};
+use crate::{areas, copy, host};
 use capsid_platform::{
     Advice, Backing, Errno, GuestRange, IoSource, IoTarget, PAGE_SIZE, PoolPage, Protection,
     Sharing,
@@ -9,11 +9,8 @@ use capsid_platform::{
 use linux_raw_sys::general as raw;
 
 /// Flags that mappings are made with. The filter allows no others, and asks for `MAP_FIXED`.
-pub const MAP_FLAGS: u32 = raw::MAP_SHARED
-    | raw::MAP_PRIVATE
-    | raw::MAP_FIXED
-    | raw::MAP_ANONYMOUS
-    | raw::MAP_NORESERVE;
+pub const MAP_FLAGS: u32 =
+    raw::MAP_SHARED | raw::MAP_PRIVATE | raw::MAP_FIXED | raw::MAP_ANONYMOUS | raw::MAP_NORESERVE;
 /// Flags of mremap(2): exactly these.
 pub const REMAP_FLAGS: u32 = raw::MREMAP_MAYMOVE | raw::MREMAP_FIXED;
 /// Advice that is given.
@@ -102,6 +99,10 @@ pub fn protect(range: GuestRange, protection: Protection) -> Result<(), Errno> {
 pub fn remap(old: GuestRange, new: GuestRange) -> Result<(), Errno> {
     let [old_address, old_length] = guest(old)?;
     let [new_address, new_length] = guest(new)?;
+    // The host takes no old length for the wish to map the same pages twice.
+    if old_length == 0 || new_length == 0 {
+        return Err(Errno::EINVAL);
+    }
     // SAFETY: both ranges were checked to be the guest's.
     let result = unsafe {
         host::call6(
@@ -149,8 +150,11 @@ pub fn release_heap(address: usize, length: usize) {
 /// exists.
 fn pool(page: PoolPage, offset: usize, length: usize) -> (*mut u8, usize) {
     let start = (page.0 as usize * PAGE_SIZE).saturating_add(offset);
-    let existing = start::pool_bytes().saturating_sub(start).min(length);
-    ((POOL_BASE as usize).saturating_add(start) as *mut u8, existing)
+    let existing = areas::pool_bytes().saturating_sub(start).min(length);
+    (
+        (POOL_BASE as usize).saturating_add(start) as *mut u8,
+        existing,
+    )
 }
 
 /// See [`capsid_platform::Platform::pool_read`].

@@ -1,6 +1,6 @@
 //! [`Platform`] on Linux: each function where it belongs.
 
-use crate::{broker, copy, files, memory, start, statistics, thread, time, wait, xstate};
+use crate::{areas, broker, copy, files, memory, start, statistics, thread, time, wait, xstate};
 use alloc::boxed::Box;
 use capsid_platform::{
     Advice, AtomicOp, Backing, Clock, Errno, GuestAddr, GuestRange, GuestThread, HostFile,
@@ -163,7 +163,7 @@ impl Platform for LinuxPlatform {
     }
 
     fn image(&self) -> &'static [u8] {
-        start::image()
+        areas::image()
     }
 
     fn log(&self, line: &str) {

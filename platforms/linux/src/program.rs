@@ -1,6 +1,11 @@
-//! The sandbox program's own layout, read from its program headers at the start.
+//! The sandbox program's own layout, and what the host's exec says about it.
 
+use crate::areas::{Access, map_shared};
+use crate::boot::{EXIT_NOT_STARTED, FD_KERNEL, PROGRAM_BASE, STACKS_OFFSET};
+use crate::host;
+use capsid_platform::PAGE_SIZE;
 use core::sync::atomic::{AtomicU64, Ordering};
+use linux_raw_sys::general as raw;
 
 /// Where our own text lies: the only place from which the host takes calls.
 #[derive(Debug)]
@@ -39,4 +44,108 @@ impl Program {
         let (start, end) = self.text();
         (start..end).contains(&rip)
     }
+}
+
+/// The auxiliary vector's entries that matter here, getauxval(3).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Auxiliary {
+    /// The address of the program headers.
+    pub program_headers: u64,
+    /// How many there are.
+    pub program_header_count: u64,
+    /// The vDSO's address, or 0.
+    pub vdso: u64,
+    /// `AT_HWCAP`.
+    pub hwcap: u64,
+    /// `AT_HWCAP2`.
+    pub hwcap2: u64,
+}
+
+const AT_PHDR: u64 = 3;
+const AT_PHNUM: u64 = 5;
+const AT_HWCAP: u64 = 16;
+const AT_HWCAP2: u64 = 26;
+const AT_SYSINFO_EHDR: u64 = 33;
+
+/// Reads the auxiliary vector.
+///
+/// # Safety
+/// `stack` is what the host's exec left.
+pub unsafe fn read_auxiliary(stack: *const u64) -> Auxiliary {
+    let mut auxiliary = Auxiliary::default();
+    // SAFETY: argument count, arguments, null, environment, null, pairs up to AT_NULL.
+    unsafe {
+        let mut at = stack.add(*stack as usize + 2);
+        while *at != 0 {
+            at = at.add(1);
+        }
+        at = at.add(1);
+        while *at != 0 {
+            let value = *at.add(1);
+            match *at {
+                AT_PHDR => auxiliary.program_headers = value,
+                AT_PHNUM => auxiliary.program_header_count = value,
+                AT_SYSINFO_EHDR => auxiliary.vdso = value,
+                AT_HWCAP => auxiliary.hwcap = value,
+                AT_HWCAP2 => auxiliary.hwcap2 = value,
+                _ => {}
+            }
+            at = at.add(2);
+        }
+    }
+    auxiliary
+}
+
+/// `Elf64_Phdr`.
+#[repr(C)]
+struct ProgramHeader {
+    kind: u32,
+    flags: u32,
+    offset: u64,
+    address: u64,
+    physical: u64,
+    file_bytes: u64,
+    memory_bytes: u64,
+    align: u64,
+}
+
+const PT_LOAD: u32 = 1;
+const PF_X: u32 = 1;
+const PF_W: u32 = 2;
+
+/// Puts the program's writable segments onto the kernel memory, and returns the text's bounds.
+///
+/// # Safety
+/// No static was written to yet; nothing else runs.
+pub unsafe fn share_statics(auxiliary: &Auxiliary) -> (u64, u64) {
+    let mut text = (0, 0);
+    for index in 0..auxiliary.program_header_count {
+        // SAFETY: the host gave the place of our own program headers.
+        let header =
+            unsafe { &*(auxiliary.program_headers as *const ProgramHeader).add(index as usize) };
+        if header.kind != PT_LOAD {
+            continue;
+        }
+        let end = header.address + header.memory_bytes;
+        if header.flags & PF_X != 0 {
+            text = (header.address, end);
+        }
+        if header.flags & PF_W == 0 {
+            continue;
+        }
+        let page = PAGE_SIZE as u64;
+        let start = header.address / page * page;
+        let length = (end.next_multiple_of(page) - start) as usize;
+        let offset = start.wrapping_sub(PROGRAM_BASE);
+        if offset.saturating_add(length as u64) > STACKS_OFFSET {
+            host::exit(EXIT_NOT_STARTED);
+        }
+        let copy = map_shared(0, length, FD_KERNEL, offset, Access::ReadWrite);
+        // SAFETY: the copy is as long as the segment's pages.
+        unsafe { (copy as *mut u8).copy_from_nonoverlapping(start as *const u8, length) };
+        map_shared(start, length, FD_KERNEL, offset, Access::ReadWrite);
+        // SAFETY: the first mapping of the copy is not used any more.
+        unsafe { host::call3(raw::__NR_munmap, [copy, length, 0]) };
+    }
+    text
 }

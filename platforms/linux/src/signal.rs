@@ -123,11 +123,7 @@ pub fn learn_frame_format() -> Result<(), Errno> {
         // SAFETY: the host gave us the frame.
         unsafe { xstate::learn((*context).extended_state as *const u8) };
     }
-    set_action(
-        raw::SIGTRAP,
-        handler as *const () as usize,
-        raw::SA_SIGINFO,
-    )?;
+    set_action(raw::SIGTRAP, handler as *const () as usize, raw::SA_SIGINFO)?;
     // SAFETY: the handler above returns to the next instruction.
     unsafe { asm!("int3") };
     Ok(())

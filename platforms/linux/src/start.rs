@@ -4,23 +4,20 @@
 //! is installed before any byte of the broker's configuration or of a guest is looked at.
 
 use crate::area::ThreadArea;
-use crate::boot::{
-    EXIT_NOT_STARTED, FD_FIRST_DONATED, FD_IMAGE, FD_KERNEL, FD_NULL, FD_POOL, FD_WIRE, GUEST_END,
-    GUEST_START, HEAP_BASE, HEAP_OFFSET, IMAGE_BASE, IMAGE_LIMIT_BYTES, KERNEL_LIMIT_BYTES,
-    POOL_BASE, POOL_LIMIT_BYTES, PROGRAM_BASE, STACKS_BASE, STACKS_OFFSET, WIRE_BASE,
-};
+use crate::areas::{map_areas, pool_bytes};
+use crate::boot::{EXIT_NOT_STARTED, GUEST_END, GUEST_START};
 use crate::frame::{self, Signals};
 use crate::platform::LinuxPlatform;
-use crate::program::Program;
+use crate::program::{Program, read_auxiliary, share_statics};
 use crate::surface::Variant;
-use crate::{broker, filter, gate, heap, host, signal, thread, time, xstate};
+use crate::{broker, filter, gate, host, signal, thread, time, xstate};
 use alloc::boxed::Box;
 use capsid_platform::{
     Errno, GuestAddr, GuestRange, GuestThread, PAGE_SIZE, PlatformInfo, Registers,
 };
 use capsid_wire::BootConfig;
 use core::arch::asm;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use linux_raw_sys::general as raw;
 
 /// Makes the first guest thread.
@@ -28,8 +25,6 @@ pub type BootFunction = fn() -> Result<Box<dyn GuestThread>, Errno>;
 
 static INFO: spin::Once<PlatformInfo> = spin::Once::new();
 static BOOT: spin::Once<BootFunction> = spin::Once::new();
-static POOL_BYTES: AtomicUsize = AtomicUsize::new(0);
-static IMAGE_BYTES: AtomicUsize = AtomicUsize::new(0);
 static PROCESSORS: AtomicU32 = AtomicU32::new(1);
 static DIRECT_KICK: AtomicBool = AtomicBool::new(false);
 static VDSO: AtomicU64 = AtomicU64::new(0);
@@ -40,44 +35,12 @@ const HWCAP2_FSGSBASE: u64 = 2;
 /// What the gate needs of the processor is what every x86-64 has; the bases are Linux 5.9.
 const NEEDS_FSGSBASE: &str = "needs FSGSBASE (a processor since 2012 or 2019, Linux 5.9 or later)";
 
-/// The auxiliary vector's entries that matter here, getauxval(3).
-#[derive(Clone, Copy, Debug, Default)]
-struct Auxiliary {
-    program_headers: u64,
-    program_header_count: u64,
-    vdso: u64,
-    hwcap: u64,
-    hwcap2: u64,
-}
-
-const AT_PHDR: u64 = 3;
-const AT_PHNUM: u64 = 5;
-const AT_HWCAP: u64 = 16;
-const AT_HWCAP2: u64 = 26;
-const AT_SYSINFO_EHDR: u64 = 33;
-
 /// Facts about the sandbox, once [`start`] has collected them.
 pub fn info() -> &'static PlatformInfo {
     match INFO.get() {
         Some(info) => info,
         None => fail("the platform was used before its start"),
     }
-}
-
-/// The size of the pool in bytes.
-pub fn pool_bytes() -> usize {
-    POOL_BYTES.load(Ordering::Relaxed)
-}
-
-/// The root image.
-pub fn image() -> &'static [u8] {
-    let length = IMAGE_BYTES.load(Ordering::Relaxed);
-    if length == 0 {
-        return &[];
-    }
-    // SAFETY: the image is mapped read-only for the sandbox's life. The host could change the file;
-    // readers are told so.
-    unsafe { core::slice::from_raw_parts(IMAGE_BASE as *const u8, length) }
 }
 
 /// Whether a waker can run while a waiter spins.
@@ -97,13 +60,14 @@ pub fn is_user_address(address: u64) -> bool {
 }
 
 /// Ends a sandbox that cannot start.
-fn fail(reason: &str) -> ! {
+pub fn fail(reason: &str) -> ! {
     broker::log_format(format_args!("capsid: the sandbox cannot start: {reason}"));
     broker::shut_down();
     host::exit(EXIT_NOT_STARTED)
 }
 
-fn require<T>(result: Result<T, Errno>, what: &str) -> T {
+/// Ends the sandbox unless `result` is a value.
+pub fn require<T>(result: Result<T, Errno>, what: &str) -> T {
     match result {
         Ok(value) => value,
         Err(error) => {
@@ -138,7 +102,7 @@ pub unsafe fn start(stack: *const u64, boot: BootFunction) -> ! {
     PROCESSORS.store(processors(), Ordering::Relaxed);
     require(signal::learn_frame_format(), "learn the signal frame");
     // SAFETY: asks for this process's number.
-    let process = unsafe { host::call3(raw::__NR_getpid, [0; 3]) } as u32;
+    let process = unsafe { host::call3(raw::__NR_getpid, [0; 3]) }.cast_unsigned() as u32;
     let block = require(
         thread::prepare(None, &Registers::default(), process),
         "take a stack",
@@ -162,7 +126,10 @@ pub unsafe fn start(stack: *const u64, boot: BootFunction) -> ! {
 
 /// Reads the configuration, installs the platform and makes the first guest thread; on its kernel
 /// stack, behind the filter.
-pub fn boot_first_thread(area: *mut ThreadArea) {
+///
+/// # Safety
+/// `area` is the calling thread's own.
+pub unsafe fn boot_first_thread(area: *mut ThreadArea) {
     let vdso = VDSO.load(Ordering::Relaxed);
     // SAFETY: the filter is installed, the vDSO is the host's.
     let vdso_answers = unsafe { time::use_vdso(vdso) };
@@ -211,9 +178,7 @@ fn confine(text: (u64, u64)) {
     let program = filter::assemble(variant, text.0, text.1);
     let set = |option: u32, value: usize, what: &str| {
         // SAFETY: options of this process that take no pointers.
-        let result = unsafe {
-            host::call6(raw::__NR_prctl, [option as usize, value, 0, 0, 0, 0])
-        };
+        let result = unsafe { host::call6(raw::__NR_prctl, [option as usize, value, 0, 0, 0, 0]) };
         require(host::check(result), what);
     };
     set(
@@ -229,213 +194,6 @@ fn confine(text: (u64, u64)) {
     require(filter::install(&program), "install the seccomp filter");
 }
 
-/// # Safety
-/// `stack` is what the host's exec left.
-unsafe fn read_auxiliary(stack: *const u64) -> Auxiliary {
-    let mut auxiliary = Auxiliary::default();
-    // SAFETY: argument count, arguments, null, environment, null, pairs up to AT_NULL.
-    unsafe {
-        let mut at = stack.add(*stack as usize + 2);
-        while *at != 0 {
-            at = at.add(1);
-        }
-        at = at.add(1);
-        while *at != 0 {
-            let value = *at.add(1);
-            match *at {
-                AT_PHDR => auxiliary.program_headers = value,
-                AT_PHNUM => auxiliary.program_header_count = value,
-                AT_SYSINFO_EHDR => auxiliary.vdso = value,
-                AT_HWCAP => auxiliary.hwcap = value,
-                AT_HWCAP2 => auxiliary.hwcap2 = value,
-                _ => {}
-            }
-            at = at.add(2);
-        }
-    }
-    auxiliary
-}
-
-/// `Elf64_Phdr`.
-#[repr(C)]
-struct ProgramHeader {
-    kind: u32,
-    flags: u32,
-    offset: u64,
-    address: u64,
-    physical: u64,
-    file_bytes: u64,
-    memory_bytes: u64,
-    align: u64,
-}
-
-const PT_LOAD: u32 = 1;
-const PF_X: u32 = 1;
-const PF_W: u32 = 2;
-
-/// Puts the program's writable segments onto the kernel memory, and returns the text's bounds.
-///
-/// # Safety
-/// No static was written to yet; nothing else runs.
-unsafe fn share_statics(auxiliary: &Auxiliary) -> (u64, u64) {
-    let mut text = (0, 0);
-    for index in 0..auxiliary.program_header_count {
-        // SAFETY: the host gave the place of our own program headers.
-        let header = unsafe {
-            &*(auxiliary.program_headers as *const ProgramHeader).add(index as usize)
-        };
-        if header.kind != PT_LOAD {
-            continue;
-        }
-        let end = header.address + header.memory_bytes;
-        if header.flags & PF_X != 0 {
-            text = (header.address, end);
-        }
-        if header.flags & PF_W == 0 {
-            continue;
-        }
-        let page = PAGE_SIZE as u64;
-        let start = header.address / page * page;
-        let length = (end.next_multiple_of(page) - start) as usize;
-        let offset = start.wrapping_sub(PROGRAM_BASE);
-        if offset.saturating_add(length as u64) > STACKS_OFFSET {
-            host::exit(EXIT_NOT_STARTED);
-        }
-        let copy = map_shared(0, length, FD_KERNEL, offset, Access::ReadWrite);
-        // SAFETY: the copy is as long as the segment's pages.
-        unsafe { (copy as *mut u8).copy_from_nonoverlapping(start as *const u8, length) };
-        map_shared(start, length, FD_KERNEL, offset, Access::ReadWrite);
-        // SAFETY: the first mapping of the copy is not used any more.
-        unsafe { host::call3(raw::__NR_munmap, [copy, length, 0]) };
-    }
-    text
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Access {
-    ReadOnly,
-    ReadWrite,
-}
-
-/// Maps a descriptor, at `address` or, for 0, where the host likes. Ends the process on failure.
-fn map_shared(address: u64, length: usize, descriptor: i32, offset: u64, access: Access) -> usize {
-    let fixed = if address == 0 { 0 } else { raw::MAP_FIXED };
-    let protection = match access {
-        Access::ReadOnly => raw::PROT_READ,
-        Access::ReadWrite => raw::PROT_READ | raw::PROT_WRITE,
-    };
-    // SAFETY: callers name addresses that are reserved for what they map.
-    let result = unsafe {
-        host::call6(
-            raw::__NR_mmap,
-            [
-                address as usize,
-                length,
-                protection as usize,
-                (raw::MAP_SHARED | raw::MAP_NORESERVE | fixed) as usize,
-                descriptor as usize,
-                offset as usize,
-            ],
-        )
-    };
-    match host::check(result) {
-        Ok(address) => address,
-        Err(_) => host::exit(EXIT_NOT_STARTED),
-    }
-}
-
-/// The size of what a descriptor refers to; `None` if it is not open.
-fn size_of_descriptor(descriptor: i32) -> Option<u64> {
-    const SEEK_END: usize = 2;
-    // SAFETY: moves the file offset, which nothing uses.
-    let result = unsafe { host::call3(raw::__NR_lseek, [descriptor as usize, 0, SEEK_END]) };
-    host::check(result).ok().map(|size| size as u64)
-}
-
-/// Maps wire, stacks, heap, pool and image, and closes what is not needed again.
-fn map_areas() {
-    let wire_bytes = capsid_wire::layout::TOTAL_BYTES;
-    if size_of_descriptor(FD_WIRE).is_none_or(|size| size < wire_bytes as u64) {
-        host::exit(EXIT_NOT_STARTED);
-    }
-    map_shared(WIRE_BASE, wire_bytes, FD_WIRE, 0, Access::ReadWrite);
-
-    let kernel_bytes = size_of_descriptor(FD_KERNEL).unwrap_or(0);
-    if kernel_bytes <= HEAP_OFFSET || kernel_bytes > KERNEL_LIMIT_BYTES {
-        fail("the kernel memory has a wrong size");
-    }
-    let stacks_bytes = (HEAP_OFFSET - STACKS_OFFSET) as usize;
-    map_shared(
-        STACKS_BASE,
-        stacks_bytes,
-        FD_KERNEL,
-        STACKS_OFFSET,
-        Access::ReadWrite,
-    );
-    let heap_bytes = (kernel_bytes - HEAP_OFFSET) as usize;
-    map_shared(
-        HEAP_BASE,
-        heap_bytes,
-        FD_KERNEL,
-        HEAP_OFFSET,
-        Access::ReadWrite,
-    );
-    heap::set_size(heap_bytes);
-
-    let pool_bytes = size_of_descriptor(FD_POOL).unwrap_or(0);
-    if pool_bytes == 0 || pool_bytes > POOL_LIMIT_BYTES {
-        fail("the page pool has a wrong size");
-    }
-    map_shared(
-        POOL_BASE,
-        pool_bytes as usize,
-        FD_POOL,
-        0,
-        Access::ReadWrite,
-    );
-    POOL_BYTES.store(pool_bytes as usize, Ordering::Relaxed);
-
-    match size_of_descriptor(FD_IMAGE) {
-        Some(image_bytes @ 1..=IMAGE_LIMIT_BYTES) => {
-            map_shared(
-                IMAGE_BASE,
-                image_bytes as usize,
-                FD_IMAGE,
-                0,
-                Access::ReadOnly,
-            );
-            IMAGE_BYTES.store(image_bytes as usize, Ordering::Relaxed);
-        }
-        Some(_) => fail("the root image has a wrong size"),
-        None => occupy(FD_IMAGE),
-    }
-    occupy(FD_WIRE);
-    occupy(FD_KERNEL);
-    if FD_NULL.iter().any(|descriptor| !is_open(*descriptor)) {
-        fail("a standard descriptor is closed");
-    }
-}
-
-fn is_open(descriptor: i32) -> bool {
-    const F_GETFD: usize = 1;
-    // SAFETY: asks for flags.
-    let result = unsafe { host::call3(raw::__NR_fcntl, [descriptor as usize, F_GETFD, 0]) };
-    host::check(result).is_ok()
-}
-
-/// Makes a low descriptor refer to `/dev/null`, so that no donated one gets its number.
-fn occupy(descriptor: i32) {
-    const { assert!(FD_IMAGE < FD_FIRST_DONATED && FD_WIRE < FD_FIRST_DONATED) };
-    // SAFETY: replaces a descriptor that nothing uses any more.
-    let result = unsafe {
-        host::call3(
-            raw::__NR_dup2,
-            [FD_NULL[0] as usize, descriptor as usize, 0],
-        )
-    };
-    require(host::check(result), "close a descriptor");
-}
-
 /// The number of processors that this process may use.
 fn processors() -> u32 {
     let mut mask = [0u64; 128];
@@ -447,8 +205,11 @@ fn processors() -> u32 {
         )
     };
     match host::check(result) {
-        Ok(_) => mask.iter().map(|word| word.count_ones()).sum::<u32>().max(1),
+        Ok(_) => mask
+            .iter()
+            .map(|word| word.count_ones())
+            .sum::<u32>()
+            .max(1),
         Err(_) => 1,
     }
 }
-

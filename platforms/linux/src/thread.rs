@@ -228,11 +228,8 @@ pub fn end_current() -> ! {
         (*area).generation.fetch_add(1, Ordering::SeqCst);
     }
     // Between the moment the block is free and the exit, no signal may be delivered onto it.
-    let frame = frame::build(
-        block,
-        capsid_end as *const () as usize,
-        Signals::Blocked,
-    ) as *mut frame::UserContext;
+    let frame = frame::build(block, capsid_end as *const () as usize, Signals::Blocked)
+        as *mut frame::UserContext;
     // SAFETY: the frame was just built in this thread's own block, and continues at `capsid_end`.
     unsafe {
         (*frame).rbx = FREE_BLOCKS.head.as_ptr() as u64;

@@ -87,12 +87,7 @@ pub fn set_timer(timer: HostTimer, delay_ns: Option<u64>) {
     };
     // The host counts microseconds; a timer must not fire early, nor be disarmed by rounding.
     let microseconds = delay_ns.map_or(0, |ns| ns.div_ceil(1000).max(1));
-    let value = [
-        0,
-        0,
-        microseconds / 1_000_000,
-        microseconds % 1_000_000,
-    ];
+    let value = [0, 0, microseconds / 1_000_000, microseconds % 1_000_000];
     // SAFETY: the host reads the value.
     let result = unsafe {
         host::call3(

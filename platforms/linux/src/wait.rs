@@ -9,11 +9,14 @@ use core::hint::spin_loop;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use linux_raw_sys::general as raw;
 
-/// How long a thread's first wait spins, in ticks of the time-stamp counter: about 2 µs.
-pub const INITIAL_SPIN_TICKS: u64 = 5_000;
-const MAX_SPIN_TICKS: u64 = 20_000;
-const MIN_SPIN_TICKS: u64 = 500;
-/// A thread whose spinning does not pay tries it again once in so many waits.
+/// How long a thread's first wait spins, in ticks of the time-stamp counter: about 8 µs.
+pub const INITIAL_SPIN_TICKS: u64 = 20_000;
+/// The longest spin, about 30 µs: what it takes to wake a sleeper on an idle processor of a virtual
+/// machine. Two threads that take turns get out of sleeping only if one outspins that once.
+const MAX_SPIN_TICKS: u64 = 80_000;
+/// Below this a thread does not spin.
+const MIN_SPIN_TICKS: u64 = 1_000;
+/// A thread whose spinning does not pay tries it again once in so many waits: at most 1 µs each.
 const RETRY_SPIN_EVERY: u32 = 32;
 /// How often a kick looks again for a waiter that was about to sleep.
 const KICK_ATTEMPTS: u32 = 64;
@@ -123,12 +126,7 @@ pub fn wait(
 }
 
 /// Sleeps in the host.
-fn sleep(
-    word: &AtomicU32,
-    expected: u32,
-    deadline_ns: Option<u64>,
-    pending: &AtomicU32,
-) -> isize {
+fn sleep(word: &AtomicU32, expected: u32, deadline_ns: Option<u64>, pending: &AtomicU32) -> isize {
     let deadline = deadline_ns.map(|ns| Timespec {
         seconds: ns / 1_000_000_000,
         nanoseconds: ns % 1_000_000_000,
@@ -188,26 +186,26 @@ fn spin(word: &AtomicU32, expected: u32, pending: &AtomicU32, mode: WaitMode) ->
         if !idle_waits.is_multiple_of(RETRY_SPIN_EVERY) {
             return word.load(Ordering::Acquire) != expected;
         }
-        *ticks = INITIAL_SPIN_TICKS;
+        *ticks = MAX_SPIN_TICKS;
     }
     // SAFETY: reads a counter.
     let start = unsafe { _rdtsc() };
     loop {
         for _ in 0..8 {
             if word.load(Ordering::Acquire) != expected {
-                *ticks = (*ticks * 2).min(MAX_SPIN_TICKS);
+                *ticks = MAX_SPIN_TICKS;
                 return true;
             }
             spin_loop();
         }
-        let kicked = mode == WaitMode::Interruptible
-            && pending.load(Ordering::Relaxed) & PENDING_WAIT != 0;
+        let kicked =
+            mode == WaitMode::Interruptible && pending.load(Ordering::Relaxed) & PENDING_WAIT != 0;
         // SAFETY: reads a counter.
         if kicked || unsafe { _rdtsc() }.wrapping_sub(start) > *ticks {
             break;
         }
     }
-    *ticks = (*ticks / 2).max(MIN_SPIN_TICKS);
+    *ticks = (*ticks / 4).max(MIN_SPIN_TICKS);
     false
 }
 
@@ -235,7 +233,11 @@ pub fn wake_in_host(word: usize, count: u32) -> usize {
     let result = unsafe {
         host::call3(
             raw::__NR_futex,
-            [word, raw::FUTEX_WAKE as usize, count.min(i32::MAX.unsigned_abs()) as usize],
+            [
+                word,
+                raw::FUTEX_WAKE as usize,
+                count.min(i32::MAX.unsigned_abs()) as usize,
+            ],
         )
     };
     usize::try_from(result).unwrap_or(0)

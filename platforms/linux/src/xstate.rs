@@ -55,7 +55,12 @@ pub fn detect() -> bool {
 pub unsafe fn learn(state: *const u8) {
     for (index, word) in SOFTWARE_BYTES.iter().enumerate() {
         // SAFETY: the software bytes lie inside the legacy region.
-        let value = unsafe { state.add(SOFTWARE + 8 * index).cast::<u64>().read_unaligned() };
+        let value = unsafe {
+            state
+                .add(SOFTWARE + 8 * index)
+                .cast::<u64>()
+                .read_unaligned()
+        };
         word.store(value, Ordering::Relaxed);
     }
     // struct _fpx_sw_bytes: magic1, extended_size, xfeatures, xstate_size, padding.
@@ -84,9 +89,13 @@ pub unsafe fn save_as_signal_frame(to: *mut u8) {
                 .cast::<u64>()
                 .write(word.load(Ordering::Relaxed));
         }
-        to.add(FRAME_STATE_BYTES.load(Ordering::Relaxed).min(EXTENDED_STATE_ROOM - 4))
-            .cast::<u32>()
-            .write_unaligned(MAGIC2);
+        to.add(
+            FRAME_STATE_BYTES
+                .load(Ordering::Relaxed)
+                .min(EXTENDED_STATE_ROOM - 4),
+        )
+        .cast::<u32>()
+        .write_unaligned(MAGIC2);
     }
 }
 

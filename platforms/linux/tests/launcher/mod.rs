@@ -145,7 +145,11 @@ pub fn run(scenario: &str, kind: Kind) -> Outcome {
     }
     let bytes = postcard::to_allocvec(&config).expect("the configuration can be encoded");
     // SAFETY: the boot area is large enough.
-    unsafe { wire.0.add(BOOT_OFFSET).copy_from(bytes.as_ptr(), bytes.len()) };
+    unsafe {
+        wire.0
+            .add(BOOT_OFFSET)
+            .copy_from(bytes.as_ptr(), bytes.len())
+    };
     let length = u32::try_from(bytes.len()).expect("it is short");
     wire.header().boot_len.store(length, Ordering::SeqCst);
 
@@ -171,8 +175,7 @@ pub fn run(scenario: &str, kind: Kind) -> Outcome {
             Ok(())
         });
     }
-    // The mapping of another test's child must not be ours to reap: one scenario at a time in this
-    // process group is not needed, since we wait for our own children by number.
+    #[expect(clippy::zombie_processes, reason = "`serve` reaps by process group")]
     let child = command.spawn().expect("the kernel starts");
     let first = i32::try_from(child.id()).expect("a process number");
     let mut outcome = Outcome {

@@ -55,7 +55,14 @@ fn copies() {
             assert_eq!(back[..fits], bytes[..fits]);
         }
     }
-    for address in [0, 0xfff, 0x7000_0000_0000, 0x6fff_0000_0000, u64::MAX, 1 << 63] {
+    for address in [
+        0,
+        0xfff,
+        0x7000_0000_0000,
+        0x6fff_0000_0000,
+        u64::MAX,
+        1 << 63,
+    ] {
         let mut byte = [0];
         assert_eq!(platform().copy_from_guest(&mut byte, GuestAddr(address)), 0);
         assert_eq!(platform().copy_to_guest(GuestAddr(address), &[1]), 0);
@@ -116,7 +123,12 @@ fn atomics() {
         Err(Errno::EINVAL)
     );
     let outside = GuestAddr(DATA + 0x1000);
-    for operation in [AtomicOp::Load, AtomicOp::Add(1), exchange(1, 2), AtomicOp::Or(1)] {
+    for operation in [
+        AtomicOp::Load,
+        AtomicOp::Add(1),
+        exchange(1, 2),
+        AtomicOp::Or(1),
+    ] {
         assert_eq!(
             platform().guest_atomic(outside, operation),
             Err(Errno::EFAULT)
@@ -228,9 +240,12 @@ fn heap_speed() {
         let cost = ticks(10_000, || drop(black_box(Vec::<u8>::with_capacity(size))));
         say("report", cost);
     }
-    say("report", ticks(1_000_000, || {
-        black_box(platform().now(Clock::Monotonic));
-    }));
+    say(
+        "report",
+        ticks(1_000_000, || {
+            black_box(platform().now(Clock::Monotonic));
+        }),
+    );
 }
 
 fn copy_speed() {

@@ -28,6 +28,7 @@ macro_rules! guests {
 guests! {
     "null" => g_null, g_null_end;
     "gate-speed" => g_speed, g_speed_end;
+    "trap-speed" => g_trap_speed, g_trap_speed_end;
     "registers" => g_registers, g_registers_end;
     "vectors" => g_vectors, g_vectors_end;
     "every-number" => g_every, g_every_end;
@@ -108,6 +109,29 @@ g_speed:
     REPORT
     EXIT 0
 g_speed_end:
+
+g_trap_speed:
+    mov r12, -1
+    mov r13d, 20
+3:  mov ebx, 1000
+    rdtsc
+    shl rdx, 32
+    lea r14, [rdx + rax]
+2:  TRAP 0x1001
+    dec ebx
+    jnz 2b
+    rdtsc
+    shl rdx, 32
+    add rdx, rax
+    sub rdx, r14
+    cmp rdx, r12
+    cmovb r12, rdx
+    dec r13d
+    jnz 3b
+    mov rdi, r12
+    REPORT
+    EXIT 0
+g_trap_speed_end:
 
     # Every general register but rax, rcx and r11 survives, and so do the arithmetic flags.
 g_registers:

@@ -136,10 +136,7 @@ impl Thread {
                 .map(range(start, AREA_BYTES), protection, backing, sharing)
                 .expect("guest memory can be mapped");
         };
-        let (all, data) = (
-            Protection::all(),
-            Protection::READ | Protection::WRITE,
-        );
+        let (all, data) = (Protection::all(), Protection::READ | Protection::WRITE);
         map(CODE, all, Backing::Anonymous, Sharing::Private);
         map(DATA, data, Backing::Anonymous, Sharing::Private);
         map(SHARED, data, Backing::Pool(PoolPage(0)), Sharing::Shared);
@@ -321,7 +318,11 @@ impl Thread {
             }
             0x1015 => {
                 // SAFETY: deliberately none: a fault of the library OS.
-                unsafe { core::ptr::null_mut::<u64>().wrapping_add(1).write_volatile(1) };
+                unsafe {
+                    core::ptr::null_mut::<u64>()
+                        .wrapping_add(1)
+                        .write_volatile(1)
+                };
                 0
             }
             _ => Errno::ENOSYS.as_return_value(),
