@@ -21,6 +21,7 @@ mod names;
 mod namespace;
 mod open;
 mod open_file;
+pub mod overlay;
 mod path;
 pub mod permission;
 mod rename;

@@ -6,6 +6,7 @@ mod devices;
 mod mounts;
 mod names;
 pub(super) mod operations;
+mod overlay;
 mod speed;
 mod tree_model;
 mod walk;
