@@ -9,6 +9,7 @@ extern crate alloc;
 
 pub mod credentials;
 pub mod fs;
+pub mod futex;
 pub mod host_events;
 pub mod io;
 pub mod ipc;
