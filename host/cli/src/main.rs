@@ -5,6 +5,7 @@ mod commands;
 mod environment;
 mod host_programs;
 mod import;
+mod new_file;
 mod rootfs;
 mod units;
 mod volume;
