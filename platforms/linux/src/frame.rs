@@ -48,8 +48,8 @@ const _: () = assert!(size_of::<UserContext>() == 304);
 
 /// The frame has an extended state with XSAVE parts; `ss` is valid and must be restored as it is.
 const CONTEXT_FLAGS: u64 = 1 | 2 | 4;
-/// `cs` 0x33 and `ss` 0x2b.
-const SEGMENTS: u64 = 0x33 | 0x2b << 48;
+/// `cs` 0x33 and `ss` 0x2b: 64-bit user code.
+pub const SEGMENTS: u64 = 0x33 | 0x2b << 48;
 const FLAGS: u64 = 0x202;
 const SS_DISABLE: u64 = 2;
 

@@ -59,12 +59,33 @@ pub struct Auxiliary {
     pub hwcap: u64,
     /// `AT_HWCAP2`.
     pub hwcap2: u64,
+    /// The name that was executed: the last thing on the stack but for a word.
+    executed_name: u64,
+}
+
+/// More than the host has grown the stack to, and less than it keeps free below it.
+const STACK_BYTES: u64 = 256 << 10;
+
+impl Auxiliary {
+    /// An address below the host's stack, near `stack` in it.
+    pub fn stack_start(&self, stack: *const u64) -> u64 {
+        (stack as u64 - STACK_BYTES) / PAGE_SIZE as u64 * PAGE_SIZE as u64
+    }
+
+    /// The end of the host's stack, or 0 if it is not known.
+    pub fn stack_end(&self) -> u64 {
+        if self.executed_name == 0 {
+            return 0;
+        }
+        self.executed_name.next_multiple_of(PAGE_SIZE as u64)
+    }
 }
 
 const AT_PHDR: u64 = 3;
 const AT_PHNUM: u64 = 5;
 const AT_HWCAP: u64 = 16;
 const AT_HWCAP2: u64 = 26;
+const AT_EXECFN: u64 = 31;
 const AT_SYSINFO_EHDR: u64 = 33;
 
 /// Reads the auxiliary vector.
@@ -88,6 +109,7 @@ pub unsafe fn read_auxiliary(stack: *const u64) -> Auxiliary {
                 AT_SYSINFO_EHDR => auxiliary.vdso = value,
                 AT_HWCAP => auxiliary.hwcap = value,
                 AT_HWCAP2 => auxiliary.hwcap2 = value,
+                AT_EXECFN => auxiliary.executed_name = value,
                 _ => {}
             }
             at = at.add(2);

@@ -8,7 +8,7 @@
 
 use crate::area::{Block, PENDING_ENTRY, PENDING_WAIT, ThreadArea, Trap};
 use crate::boot::{EXIT_BROKEN, KICK_SIGNAL};
-use crate::frame::UserContext;
+use crate::frame::{self, UserContext};
 use crate::program::Program;
 use crate::{broker, copy, gate, host, wait, xstate};
 use capsid_platform::{Errno, Exception, GuestAddr, Registers};
@@ -262,6 +262,8 @@ fn to_library_os(context: &mut UserContext, block: Block, trap: Trap) {
     context.rip = gate::capsid_trap_entry as *const () as u64;
     context.rsp = area as u64;
     context.rflags = 0x202;
+    // The guest may have jumped to a 32-bit code segment.
+    context.segments = frame::SEGMENTS;
 }
 
 /// A system call that seccomp stopped in guest code.
@@ -270,7 +272,7 @@ fn trapped_call(info: &SignalInfo, context: &mut UserContext, block: Block) {
         // `int 0x80` and `sysenter`: the 32-bit calls are not part of the guest's ABI. `sysenter`
         // would return to 32-bit code: the exit loads 64-bit segments instead, and the guest faults.
         context.rax = Errno::ENOSYS.as_return_value();
-        context.segments = 0x33 | 0x2b << 48;
+        context.segments = frame::SEGMENTS;
         return;
     }
     // The host undid the call: `rax` holds the number again. After a call through the vsyscall page

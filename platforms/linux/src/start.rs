@@ -1,7 +1,7 @@
 //! The sandbox's first moments: from the host's exec to the first guest thread.
 //!
 //! The order matters. Statics move to shared memory before anything is written to them; the filter
-//! is installed before any byte of the broker's configuration or of a guest is looked at.
+//! is installed before any guest's byte is looked at.
 
 use crate::area::ThreadArea;
 use crate::areas::{map_areas, pool_bytes};
@@ -59,6 +59,33 @@ pub fn is_user_address(address: u64) -> bool {
     address < 1 << 47
 }
 
+/// The stack that the host's exec made. It is left, and would cost every fork a little.
+struct OldStack {
+    start: AtomicU64,
+    end: AtomicU64,
+}
+
+static OLD_STACK: OldStack = OldStack {
+    start: AtomicU64::new(0),
+    end: AtomicU64::new(0),
+};
+
+impl OldStack {
+    /// # Safety
+    /// Nothing between the addresses is used when `unmap` is called.
+    unsafe fn set(&self, start: u64, end: u64) {
+        self.start.store(start, Ordering::Relaxed);
+        self.end.store(end, Ordering::Relaxed);
+    }
+
+    fn unmap(&self) {
+        let start = self.start.load(Ordering::Relaxed);
+        let length = self.end.load(Ordering::Relaxed).saturating_sub(start);
+        // SAFETY: `set`'s caller promised. A refusal leaves the stack where it is.
+        unsafe { host::call3(raw::__NR_munmap, [start as usize, length as usize, 0]) };
+    }
+}
+
 /// Ends a sandbox that cannot start.
 pub fn fail(reason: &str) -> ! {
     broker::log_format(format_args!("capsid: the sandbox cannot start: {reason}"));
@@ -114,7 +141,8 @@ pub unsafe fn start(stack: *const u64, boot: BootFunction) -> ! {
         asm!("wrgsbase {}", in(reg) area, options(nostack, preserves_flags));
     }
     require(signal::install(), "install signal handlers");
-    confine(text);
+    // SAFETY: nothing on the old stack is used after the frame is loaded.
+    unsafe { OLD_STACK.set(auxiliary.stack_start(stack), auxiliary.stack_end()) };
     let frame = frame::build(
         block,
         gate::capsid_start_entry as *const () as usize,
@@ -124,20 +152,21 @@ pub unsafe fn start(stack: *const u64, boot: BootFunction) -> ! {
     unsafe { thread::load_frame(frame) }
 }
 
-/// Reads the configuration, installs the platform and makes the first guest thread; on its kernel
-/// stack, behind the filter.
+/// Confines the sandbox, installs the platform and makes the first guest thread, on its kernel stack.
 ///
 /// # Safety
 /// `area` is the calling thread's own.
 pub unsafe fn boot_first_thread(area: *mut ThreadArea) {
+    OLD_STACK.unmap();
+    let Ok(boot) = postcard::from_bytes::<BootConfig>(broker::boot_bytes()) else {
+        fail("the boot configuration is malformed");
+    };
+    confine(&boot);
     let vdso = VDSO.load(Ordering::Relaxed);
     // SAFETY: the filter is installed, the vDSO is the host's.
     let vdso_answers = unsafe { time::use_vdso(vdso) };
     let Some(guest_range) = GuestRange::between(GUEST_START, GUEST_END) else {
         fail("the guest range is upside down");
-    };
-    let Some(boot) = read_boot() else {
-        fail("the boot configuration is malformed");
     };
     INFO.call_once(|| PlatformInfo {
         guest_range,
@@ -160,16 +189,9 @@ pub unsafe fn boot_first_thread(area: *mut ThreadArea) {
     unsafe { *(*area).thread.get() = Some(first) };
 }
 
-fn read_boot() -> Option<BootConfig> {
-    postcard::from_bytes(broker::boot_bytes()).ok()
-}
-
-/// Gives up every privilege and installs the filter. The configuration is parsed twice: here only
-/// for what the filter depends on, since the heap's contents are not to be trusted later.
-fn confine(text: (u64, u64)) {
-    let Some(boot) = read_boot() else {
-        fail("the boot configuration is malformed");
-    };
+/// Gives up every privilege and installs the filter.
+fn confine(boot: &BootConfig) {
+    let text = Program::get().text();
     DIRECT_KICK.store(boot.direct_kick, Ordering::Relaxed);
     let variant = Variant {
         host_files: !boot.exports.is_empty(),

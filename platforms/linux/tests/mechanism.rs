@@ -130,6 +130,24 @@ fn copies_stop_at_faults() {
 }
 
 #[test]
+fn donated_files_are_read_written_mapped_and_closed() {
+    let outcome = run("donation", Kind::HostFiles);
+    assert_eq!(outcome.end, End::Exit(0), "{outcome:#?}");
+}
+
+#[test]
+fn a_sealed_sandbox_that_reads_a_file_is_killed() {
+    let outcome = run("sealed-read", Kind::Sealed);
+    assert_eq!(outcome.end, End::Died(libc::SIGSYS), "{outcome:#?}");
+}
+
+#[test]
+fn a_kick_cancels_a_request_that_blocks() {
+    let outcome = ok("input");
+    assert_eq!(outcome.values("report"), [-libc::EINTR as u64]);
+}
+
+#[test]
 fn memory_calls_do_what_they_say() {
     ok("memory");
 }

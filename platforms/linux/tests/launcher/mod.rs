@@ -3,7 +3,7 @@
 use capsid_platform_linux::boot;
 use capsid_wire::layout::{
     BOOT_OFFSET, BROKER_ASLEEP, BROKER_AWAKE, DATA_BYTES, DATA_OFFSET, Header, SLOTS, SLOTS_OFFSET,
-    STATE_DONE, STATE_SUBMITTED, STATE_WAITING, Slot, TOTAL_BYTES,
+    STATE_CANCEL, STATE_DONE, STATE_SUBMITTED, STATE_WAITING, Slot, TOTAL_BYTES,
 };
 use capsid_wire::{BootConfig, Export, ExportAccess, Operation};
 use std::os::unix::process::CommandExt;
@@ -89,7 +89,8 @@ fn memfd(bytes: u64) -> i32 {
     high
 }
 
-struct Wire(*mut u8);
+/// The shared memory, and our end of the donation socket.
+struct Wire(*mut u8, i32);
 
 impl Wire {
     fn header(&self) -> &Header {
@@ -113,7 +114,15 @@ impl Wire {
 pub fn run(scenario: &str, kind: Kind) -> Outcome {
     let program = program();
     let wire_fd = memfd(TOTAL_BYTES as u64);
+    let mut sockets = [0; 2];
+    // SAFETY: makes two descriptors.
+    let result =
+        unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET, 0, sockets.as_mut_ptr()) };
+    assert_eq!(result, 0);
+    // SAFETY: duplicates our own descriptor, above all numbers that the sandbox gets.
+    let theirs = unsafe { libc::fcntl(sockets[1], libc::F_DUPFD, 100) };
     let descriptors = [
+        (theirs, boot::FD_DONATIONS),
         (wire_fd, boot::FD_WIRE),
         (memfd(boot::HEAP_OFFSET + (1 << 30)), boot::FD_KERNEL),
         (memfd(64 << 20), boot::FD_POOL),
@@ -130,7 +139,7 @@ pub fn run(scenario: &str, kind: Kind) -> Outcome {
         )
     };
     assert_ne!(memory, libc::MAP_FAILED);
-    let wire = Wire(memory.cast());
+    let wire = Wire(memory.cast(), sockets[0]);
     let mut config = BootConfig {
         arguments: vec![scenario.into()],
         ..BootConfig::default()
@@ -189,6 +198,8 @@ pub fn run(scenario: &str, kind: Kind) -> Outcome {
         libc::kill(first, libc::SIGKILL);
         libc::waitpid(first, std::ptr::null_mut(), 0);
         libc::munmap(memory, TOTAL_BYTES);
+        libc::close(sockets[0]);
+        libc::close(sockets[1]);
         for (descriptor, _) in descriptors {
             libc::close(descriptor);
         }
@@ -248,6 +259,7 @@ fn answer(wire: &Wire, index: usize, outcome: &mut Outcome) -> Option<End> {
     }
     let argument = |number: usize| slot.args[number].load(Ordering::SeqCst);
     let mut end = None;
+    let mut error = 0;
     match Operation::from_number(slot.operation.load(Ordering::SeqCst)) {
         Some(Operation::Log) => {
             let length = slot.data_len.load(Ordering::SeqCst) as usize;
@@ -265,10 +277,21 @@ fn answer(wire: &Wire, index: usize, outcome: &mut Outcome) -> Option<End> {
                 )
             };
         }
+        // Input never comes: the request is taken at its cancellation.
+        Some(Operation::ReadInput) => {
+            if slot.state.load(Ordering::SeqCst) & STATE_CANCEL == 0 {
+                return None;
+            }
+            error = libc::EINTR.unsigned_abs();
+        }
+        Some(Operation::Open) => {
+            donate(wire.1, u32::try_from(index).expect("an index"));
+            slot.donated.store(1, Ordering::SeqCst);
+        }
         Some(Operation::Exit) => end = Some(End::Exit(argument(0))),
         other => panic!("the kernel asked for {other:?}"),
     }
-    slot.error.store(0, Ordering::SeqCst);
+    slot.error.store(error, Ordering::SeqCst);
     slot.data_len.store(0, Ordering::SeqCst);
     let before = slot.state.swap(STATE_DONE, Ordering::SeqCst);
     if before & STATE_WAITING != 0 {
@@ -283,4 +306,39 @@ fn answer(wire: &Wire, index: usize, outcome: &mut Outcome) -> Option<End> {
         };
     }
     end
+}
+
+/// Sends a file that holds "donated" to the sandbox.
+fn donate(socket: i32, tag: u32) {
+    let file = memfd(8192);
+    // SAFETY: writes to our own file.
+    unsafe { libc::pwrite(file, b"donated".as_ptr().cast(), 7, 0) };
+    #[repr(C)]
+    struct Control {
+        head: libc::cmsghdr,
+        descriptor: i32,
+    }
+    let mut control = Control {
+        head: libc::cmsghdr {
+            cmsg_len: size_of::<libc::cmsghdr>() + 4,
+            cmsg_level: libc::SOL_SOCKET,
+            cmsg_type: libc::SCM_RIGHTS,
+        },
+        descriptor: file,
+    };
+    let mut vector = libc::iovec {
+        iov_base: (&raw const tag).cast_mut().cast(),
+        iov_len: 4,
+    };
+    // SAFETY: all zeroes is a valid message head.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut vector;
+    message.msg_iovlen = 1;
+    message.msg_control = (&raw mut control).cast();
+    message.msg_controllen = size_of::<Control>();
+    // SAFETY: the message refers to the values above.
+    let sent = unsafe { libc::sendmsg(socket, &raw const message, 0) };
+    assert_eq!(sent, 4, "{}", std::io::Error::last_os_error());
+    // SAFETY: closes our own descriptor.
+    unsafe { libc::close(file) };
 }

@@ -5,9 +5,10 @@ use crate::kernel::{DATA, range};
 use alloc::vec;
 use alloc::vec::Vec;
 use capsid_platform::{
-    Advice, AtomicOp, Backing, Clock, Errno, GuestAddr, IoSource, IoTarget, PoolPage, Protection,
-    Sharing, WaitMode, WaitOutcome, platform,
+    Advice, AtomicOp, Backing, Clock, Errno, GuestAddr, HostFile, IoSource, IoTarget, PoolPage,
+    Protection, Sharing, WaitMode, WaitOutcome, platform,
 };
+use capsid_wire::{Operation, Request};
 use core::arch::x86_64::_rdtsc;
 use core::hint::black_box;
 use core::sync::atomic::AtomicU32;
@@ -18,6 +19,8 @@ pub fn find(name: &str) -> Option<fn()> {
         "copies" => copies,
         "atomics" => atomics,
         "memory" => memory,
+        "donation" => donation,
+        "sealed-read" => sealed_read,
         "heap" => heap,
         "time" => time,
         "heap-speed" => heap_speed,
@@ -170,6 +173,57 @@ fn memory() {
         );
     }
     assert!(platform().image().is_empty());
+}
+
+fn donation() {
+    map_data(0x2000);
+    let request = Request {
+        operation: Operation::Open,
+        args: [0; 6],
+        data_len: 0,
+    };
+    let open = || {
+        let reply = platform().broker_call(&request, &mut []).expect("opened");
+        HostFile(reply.donated.expect("a file was donated"))
+    };
+    let (first, second) = (open(), open());
+    assert!(first.0 >= 8 && second.0 == first.0 + 1);
+    let mut bytes = [0; 7];
+    let target = IoTarget::Kernel(&mut bytes);
+    assert_eq!(platform().host_read(first, 0, target), Ok(7));
+    assert_eq!(&bytes, b"donated");
+    let guest = |address, length| IoTarget::Guest(GuestAddr(address), length);
+    assert_eq!(platform().host_read(first, 3, guest(DATA, 4)), Ok(4));
+    assert_eq!(GuestAddr(DATA).read_array(), Ok(*b"ated"));
+    for outside in [0, 0x7000_0000_0000, DATA + 0x10_0000] {
+        assert_eq!(
+            platform().host_read(first, 0, guest(outside, 4)),
+            Err(Errno::EFAULT)
+        );
+    }
+    let source = IoSource::Guest(GuestAddr(DATA), 4);
+    assert_eq!(platform().host_write(second, 4096, source), Ok(4));
+    platform()
+        .map(
+            range(DATA, 0x1000),
+            READ_WRITE,
+            Backing::HostFile(second, 4096),
+            Sharing::Private,
+        )
+        .expect("the file can be mapped");
+    assert_eq!(GuestAddr(DATA).read_array(), Ok(*b"ated"));
+    platform().host_close(first);
+    platform().host_close(HostFile(5));
+    let target = IoTarget::Kernel(&mut bytes);
+    assert_eq!(platform().host_read(first, 0, target), Err(Errno::EBADF));
+    // The lowest free number is given again.
+    assert_eq!(open(), first);
+}
+
+fn sealed_read() {
+    let mut bytes = [0; 7];
+    let target = IoTarget::Kernel(&mut bytes);
+    let _ = platform().host_read(HostFile(8), 0, target);
 }
 
 fn heap() {

@@ -40,6 +40,7 @@ guests! {
     "kick" => g_kick, g_kick_end;
     "timer" => g_timer, g_timer_end;
     "sleeper" => g_sleeper, g_sleeper_end;
+    "input" => g_input, g_input_end;
     "full-exit" => g_full, g_full_end;
     "bad-rip" => g_bad, g_bad_end;
     "fork-speed" => g_fork_speed, g_fork_speed_end;
@@ -522,6 +523,27 @@ g_sleeper:
     GATE 0x1005
 6:  EXIT 0
 g_sleeper_end:
+
+    # One thread reads standard input until a kick.
+g_input:
+    lea rdi, [rip + 5f]
+    mov esi, 0x520000
+    xor edx, edx
+    GATE 0x1004
+    mov rbx, rax
+    mov edi, 1
+    GATE 0x1006
+    mov rdi, rbx
+    GATE 0x1007
+    mov edi, 2
+    GATE 0x1006
+    EXIT 0
+5:  GATE 0x1016
+    mov rdi, rax
+    REPORT
+    GATE 0x1005
+    EXIT 0
+g_input_end:
 
     # All registers are loaded, rcx and r11 too.
 g_full:

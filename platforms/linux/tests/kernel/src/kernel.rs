@@ -313,6 +313,19 @@ impl Thread {
                 platform().restore_extended_state(&buffer);
                 0
             }
+            // Counts, then asks for standard input.
+            0x1016 => {
+                world.counter.fetch_add(1, Ordering::SeqCst);
+                platform().wake(&world.counter, u32::MAX);
+                let request = Request {
+                    operation: Operation::ReadInput,
+                    args: [1, 0, 0, 0, 0, 0],
+                    data_len: 0,
+                };
+                platform()
+                    .broker_call(&request, &mut [0])
+                    .map_or_else(Errno::as_return_value, |reply| reply.value)
+            }
             0x1014 => {
                 panic!("asked to");
             }
