@@ -1,15 +1,52 @@
 //! What all guest processes of a sandbox share.
 
-use crate::task::{Process, Thread};
-use alloc::collections::BTreeMap;
-use alloc::sync::{Arc, Weak};
-use capsid_core::sync::Mutex;
+use crate::task::{Process, Thread, Tree};
+use crate::time::TimerQueue;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use capsid_core::fs::MountNamespace;
+use capsid_core::sync::{Mutex, RwLock};
+
+/// The id of the first process, which adopts orphans.
+pub const FIRST_PROCESS: u32 = 1;
 
 /// The one kernel of a sandbox: the tables that are nobody's own.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Kernel {
-    /// Every live process, and zombies until they are waited for, by process id.
-    pub processes: Mutex<BTreeMap<u32, Arc<Process>>>,
-    /// Every live thread, by thread id.
-    pub threads: Mutex<BTreeMap<u32, Weak<Thread>>>,
+    /// Processes and threads.
+    pub tree: Mutex<Tree>,
+    /// The mounts.
+    pub namespace: Arc<MountNamespace>,
+    /// The host and domain names, uname(2).
+    pub names: RwLock<(String, String)>,
+    /// Timers that run on wall time.
+    pub timers: TimerQueue,
+    /// Most threads and zombies at once.
+    pub task_limit: usize,
+    /// Monotonic time at boot, in nanoseconds.
+    pub started_ns: u64,
+    /// Processes forked since boot, for `/proc/stat` and the statistics.
+    pub forks: core::sync::atomic::AtomicU64,
+}
+
+impl Kernel {
+    /// A process that has not been waited for.
+    #[must_use]
+    pub fn process(&self, id: u32) -> Option<Arc<Process>> {
+        Some(self.tree.lock().node(id)?.process.clone())
+    }
+
+    /// A live thread.
+    #[must_use]
+    pub fn thread(&self, id: u32) -> Option<Arc<Thread>> {
+        self.tree.lock().thread(id).cloned()
+    }
+
+    /// Every process, zombies too, by id.
+    #[must_use]
+    pub fn processes(&self) -> Vec<Arc<Process>> {
+        let tree = self.tree.lock();
+        tree.nodes().map(|node| node.process.clone()).collect()
+    }
 }

@@ -8,12 +8,17 @@
 
 extern crate alloc;
 
+mod boot;
 pub mod call;
 pub mod entry;
+pub mod exec;
 pub mod files;
 pub mod kernel;
+pub mod signal;
 pub mod syscalls;
 pub mod table;
 pub mod task;
+pub mod time;
+pub mod trace;
 
-pub use entry::boot;
+pub use boot::boot;

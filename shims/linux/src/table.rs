@@ -89,6 +89,8 @@ pub fn lookup(number: u64) -> &'static Entry {
 }
 
 table! {
+    __NR_exit process::sys_exit [Int];
+    __NR_exit_group process::sys_exit_group [Int];
     __NR_getpid identity::sys_getpid [];
     __NR_gettid identity::sys_gettid [];
     __NR_getppid identity::sys_getppid [];

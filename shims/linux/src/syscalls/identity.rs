@@ -9,7 +9,7 @@ pub fn sys_getpid(call: &mut Call<'_>) -> CallResult {
 
 /// gettid(2).
 pub fn sys_gettid(call: &mut Call<'_>) -> CallResult {
-    Ok(call.thread.id.into())
+    Ok(call.thread.id().into())
 }
 
 /// getppid(2).

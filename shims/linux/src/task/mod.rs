@@ -1,7 +1,23 @@
-//! Guest processes and threads.
+//! Guest processes and threads: how they are made, end, and wait for each other.
 
+mod clone;
+mod end;
+mod job_control;
+mod limits;
+mod memory;
 mod process;
+mod takeover;
 mod thread;
+mod tree;
+mod wait;
 
-pub use process::Process;
-pub use thread::Thread;
+pub use clone::{CloneFlags, CloneRequest, do_clone};
+pub use end::{TICK_NS, begin_group_exit, end_thread};
+pub use job_control::{continue_process, stop_process};
+pub use limits::{Limit, Limits, RESOURCES, Resource, UNLIMITED};
+pub use memory::{ProcessMemory, Program};
+pub use process::{ExitStatus, Process, ProcessState, Usage};
+pub use takeover::take_over_process;
+pub use thread::{NAME_BYTES, OwnState, Thread, ThreadSeed};
+pub use tree::{ID_LIMIT, Node, Report, Tree};
+pub use wait::{Awaited, Event, WaitFor, WaitOptions, do_wait};

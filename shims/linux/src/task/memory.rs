@@ -1,0 +1,67 @@
+//! A guest address space as processes share it.
+
+use crate::task::{Process, Resource};
+use alloc::vec::Vec;
+use capsid_core::fs::Path;
+use capsid_core::memory::{AddressSpace, MemoryLimits};
+use capsid_core::sync::Mutex;
+use core::sync::atomic::AtomicUsize;
+
+/// An address space, and what is known about the program in it.
+///
+/// Each lies in a host process of its own.
+#[derive(Debug)]
+pub struct ProcessMemory {
+    /// The mappings.
+    pub space: AddressSpace,
+    /// How many processes use it: more than one after `CLONE_VM`.
+    pub(crate) users: AtomicUsize,
+    /// What exec loaded.
+    pub program: Mutex<Program>,
+}
+
+impl ProcessMemory {
+    /// Wraps an address space that one process uses.
+    #[must_use]
+    pub fn new(space: AddressSpace) -> ProcessMemory {
+        ProcessMemory {
+            space,
+            users: AtomicUsize::new(1),
+            program: Mutex::new(Program::default()),
+        }
+    }
+}
+
+impl Process {
+    /// The limits on its memory.
+    #[must_use]
+    pub fn memory_limits(&self) -> MemoryLimits {
+        MemoryLimits {
+            address_space: self.limits.soft(Resource::AddressSpace),
+            data: self.limits.soft(Resource::Data),
+            stack: self.limits.soft(Resource::Stack),
+            locked: self.limits.soft(Resource::LockedMemory),
+        }
+    }
+}
+
+/// The program that exec loaded, for procfs and prctl(2).
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    /// The executable file.
+    pub executable: Option<Path>,
+    /// Where the arguments lie: start and end.
+    pub arguments: (u64, u64),
+    /// Where the environment lies: start and end.
+    pub environment: (u64, u64),
+    /// The auxiliary vector: types and values.
+    pub auxiliary: Vec<(u64, u64)>,
+    /// Where the stack began.
+    pub stack_start: u64,
+    /// The code: start and end.
+    pub code: (u64, u64),
+    /// The data: start and end.
+    pub data: (u64, u64),
+    /// Where the heap began.
+    pub heap_start: u64,
+}
