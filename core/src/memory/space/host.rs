@@ -16,7 +16,7 @@ pub(super) fn populate(start: u64, vma: &Vma, skip: u64) -> Result<u64, Errno> {
             Ok(length)
         }
         Object::File { file, offset } => populate_file(start, vma, file, *offset, skip),
-        Object::Gap => Ok(0),
+        Object::Gap | Object::Trampolines => Ok(0),
     }
 }
 

@@ -161,6 +161,7 @@ impl AddressSpace {
         let mut map = self.map.lock();
         let range = map.place(placement, length, &vma)?;
         let (removed, locked) = map.map_at(range, vma, limits)?;
+        map.show_patched(range.start());
         drop(map);
         drop(removed);
         if populate || locked {
@@ -261,6 +262,8 @@ impl Map {
         }
         let locked = vma.flags.contains(VmaFlags::LOCKED);
         self.check_limits(range, &vma, limits)?;
+        vma.note_write();
+        self.revert_texts(range)?;
         vma.hold(range.start());
         let replaces = !self.tree.is_free(range);
         match host::populate(range.start(), &vma, 0) {
@@ -276,6 +279,7 @@ impl Map {
                 platform().unmap(rest)?;
             }
         }
+        self.forget_texts(range);
         let removed = self.tree.remove(range);
         self.tree.insert(range.start(), vma);
         Ok((removed, locked))
@@ -286,6 +290,7 @@ impl Map {
         // What was there is gone, at least in part: on Linux, too, a failed MAP_FIXED may have
         // unmapped it.
         let _ = platform().unmap(range);
+        self.forget_texts(range);
         if replaces {
             drop(self.tree.remove(range));
         }

@@ -16,6 +16,9 @@ mod regions;
 mod remap;
 #[cfg(test)]
 mod tests;
+mod text;
+#[cfg(test)]
+mod text_tests;
 mod tree;
 mod vma;
 
@@ -26,6 +29,7 @@ pub use regions::{Location, Region};
 pub use remap::{RemapFlags, RemapRequest};
 pub use vma::VmaFlags;
 
+use crate::memory::text::MappedTexts;
 use crate::sync::Mutex;
 use brk::Break;
 use capsid_platform::{Advice, Errno, GuestAddr, GuestRange, platform};
@@ -70,6 +74,8 @@ pub struct AddressSpace {
 #[derive(Debug)]
 struct Map {
     tree: VmaTree,
+    /// The texts that the host shows patched copies of.
+    texts: MappedTexts,
     heap: Break,
     /// Mappings are placed below this.
     base: u64,
@@ -106,6 +112,7 @@ impl AddressSpace {
             id: next_id(),
             map: Mutex::new(Map {
                 tree: VmaTree::default(),
+                texts: MappedTexts::default(),
                 heap: Break::default(),
                 base: randomized_base(random),
                 lock_future: false,
@@ -125,6 +132,7 @@ impl AddressSpace {
         let mut map = self.map.lock();
         platform().unmap(platform().info().guest_range)?;
         let removed = map.tree.clear();
+        map.texts = MappedTexts::default();
         map.heap = Break::default();
         map.base = randomized_base(random);
         map.lock_future = false;
@@ -161,6 +169,7 @@ impl AddressSpace {
             id: next_id(),
             map: Mutex::new(Map {
                 tree,
+                texts: map.texts.clone(),
                 heap: map.heap,
                 base: map.base,
                 lock_future: false,
@@ -229,7 +238,9 @@ impl Map {
             return Ok(Removed::default());
         }
         self.room_for_splits(2)?;
+        self.revert_texts(range)?;
         platform().unmap(range)?;
+        self.forget_texts(range);
         Ok(self.tree.remove_with_gap(range))
     }
 

@@ -50,6 +50,9 @@ impl AddressSpace {
             return result;
         }
         map.room_for_splits(2)?;
+        if protection.contains(Protection::WRITE) {
+            map.revert_all_texts(range)?;
+        }
         let pieces = map
             .tree
             .overlapping(range)
@@ -60,7 +63,10 @@ impl AddressSpace {
                 Some((piece, vma.populated_end(start)))
             });
         host::protect(pieces, protection)?;
-        map.tree.change(range, |vma| vma.protection = protection);
+        map.tree.change(range, |vma| {
+            vma.protection = protection;
+            vma.note_write();
+        });
         result
     }
 }

@@ -171,6 +171,8 @@ impl Map {
         removed: &mut Removed,
     ) -> Result<(), Errno> {
         self.room_for_splits(3)?;
+        self.revert_all_texts(old)?;
+        self.revert_texts(new)?;
         vma.end = new.end();
         let old_populated = self
             .tree
@@ -181,6 +183,7 @@ impl Map {
         vma.hold(new.start());
         if !self.tree.is_free(new) {
             platform().unmap(new)?;
+            self.forget_texts(new);
             absorb(removed, self.tree.remove(new));
         }
         let from = GuestRange::new(GuestAddr(old.start()), old_populated);

@@ -255,16 +255,38 @@ impl VmaTree {
 
     /// Keeps the addresses of `range`, which is free, from being chosen for mappings.
     pub(super) fn insert_gap(&mut self, range: GuestRange) {
-        let vma = Vma {
-            end: range.end(),
-            protection: capsid_platform::Protection::empty(),
-            allowed: capsid_platform::Protection::empty(),
-            sharing: capsid_platform::Sharing::Private,
-            flags: VmaFlags::empty(),
-            object: Object::Gap,
-            populated: 0,
-        };
-        self.vmas.insert(range.start(), vma);
+        self.vmas
+            .insert(range.start(), Vma::unseen(range, Object::Gap));
+    }
+
+    /// How many bytes from `address` on are in one gap.
+    pub(super) fn gap_at(&self, address: u64) -> u64 {
+        match self.vmas.range(..=address).next_back() {
+            Some((_, vma)) if matches!(vma.object, Object::Gap) => vma.end.saturating_sub(address),
+            _ => 0,
+        }
+    }
+
+    /// The gap behind the mappings that follow each other from `start` on, if it has this many
+    /// bytes.
+    pub(super) fn gap_behind(&self, start: u64, bytes: u64) -> Option<u64> {
+        let mut at = start;
+        for (&from, vma) in self.vmas.range(start..) {
+            if from != at {
+                return None;
+            }
+            if matches!(vma.object, Object::Gap) {
+                return (vma.end - from >= bytes).then_some(from);
+            }
+            at = vma.end;
+        }
+        None
+    }
+
+    /// Whether `range` is the trampolines of one text.
+    pub(super) fn is_trampolines(&self, range: GuestRange) -> bool {
+        let vma = self.vmas.get(&range.start());
+        vma.is_some_and(|vma| vma.end == range.end() && matches!(vma.object, Object::Trampolines))
     }
 }
 
@@ -284,7 +306,7 @@ impl VmaTree {
     pub(super) fn remove_with_gap(&mut self, range: GuestRange) -> Removed {
         // The gap first: the search for free places is told of all that becomes free at once.
         let gap = self.vmas.get(&range.end());
-        if gap.is_some_and(|vma| !vma.is_mapping()) {
+        if gap.is_some_and(|vma| matches!(vma.object, Object::Gap)) {
             self.vmas.remove(&range.end());
         }
         self.remove(range)

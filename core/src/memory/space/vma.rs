@@ -4,7 +4,7 @@ use crate::fs::OpenFile;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bitflags::bitflags;
-use capsid_platform::{PAGE_SIZE, Protection, Sharing};
+use capsid_platform::{GuestRange, PAGE_SIZE, Protection, Sharing};
 
 pub(super) const PAGE: u64 = PAGE_SIZE as u64;
 
@@ -34,6 +34,9 @@ bitflags! {
         const NO_HUGE_PAGE = 1 << 9;
         /// `MADV_MERGEABLE`.
         const MERGEABLE = 1 << 10;
+        /// A private mapping of a file that the guest could write to, so that its pages may differ
+        /// from the file's.
+        const WAS_WRITABLE = 1 << 11;
     }
 }
 
@@ -49,6 +52,8 @@ pub enum Object {
         /// Byte offset of the mapping's first page.
         offset: u64,
     },
+    /// Nothing that the guest knows: trampolines of a patched text.
+    Trampolines,
     /// Nothing: addresses kept free for trampolines, that the guest may take by asking for them.
     Gap,
 }
@@ -77,7 +82,7 @@ impl Vma {
     /// Whether the guest sees a mapping.
     #[must_use]
     pub fn is_mapping(&self) -> bool {
-        !matches!(self.object, Object::Gap)
+        !matches!(self.object, Object::Gap | Object::Trampolines)
     }
 
     /// Whether it counts for `RLIMIT_DATA`.
@@ -104,6 +109,28 @@ impl Vma {
         match &self.object {
             Object::File { file, offset } => Some((file, offset + (address - start))),
             _ => None,
+        }
+    }
+
+    /// Addresses that the guest sees no mapping at.
+    pub(super) fn unseen(range: GuestRange, object: Object) -> Vma {
+        Vma {
+            end: range.end(),
+            protection: Protection::empty(),
+            allowed: Protection::empty(),
+            sharing: Sharing::Private,
+            flags: VmaFlags::empty(),
+            object,
+            populated: 0,
+        }
+    }
+
+    /// Notes that the guest can write to it, if it can.
+    pub(super) fn note_write(&mut self) {
+        let private_file =
+            self.sharing == Sharing::Private && matches!(self.object, Object::File { .. });
+        if private_file && self.protection.contains(Protection::WRITE) {
+            self.flags.insert(VmaFlags::WAS_WRITABLE);
         }
     }
 

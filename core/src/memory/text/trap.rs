@@ -66,7 +66,9 @@ impl MappedTexts {
         let offset = site.0.checked_sub(mapping.start).ok_or(Errno::EINVAL)?;
         let offset = usize::try_from(offset).map_err(|_| Errno::EINVAL)?;
         let text = match self.at(site.0) {
-            Some(mapped) if mapped.start == mapping.start => Arc::clone(&mapped.text),
+            Some(mapped) if mapped.start == mapping.start && *mapped.text.key() == mapping.key => {
+                Arc::clone(&mapped.text)
+            }
             Some(_) => return Err(Errno::EINVAL),
             None => {
                 let text = match find(cache, mapping, room) {
