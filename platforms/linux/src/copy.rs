@@ -37,8 +37,10 @@ global_asm!(
     .balign 32
 capsid_copy:
 capsid_copy_small:
+    # 8 or 16 bytes are one store (done twice): threads that execute what is written never see half
+    # of it if it is aligned, on processors with AVX.
     cmp rdx, 16
-    ja 4f
+    jae 4f
     cmp edx, 8
     jae 3f
     cmp edx, 4
