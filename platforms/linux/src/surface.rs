@@ -9,6 +9,9 @@ use crate::boot::{
 use crate::memory::{ADVICE, MAP_FLAGS, REMAP_FLAGS};
 use crate::thread::{PROCESS_FLAGS, THREAD_FLAGS};
 use crate::time::{CLOCKS, TIMERS};
+use alloc::format;
+use alloc::string::String;
+use core::fmt;
 use linux_raw_sys::general as raw;
 
 /// What an argument must be.
@@ -26,6 +29,40 @@ pub enum Rule {
     GuestAddress,
 }
 
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |f: &mut fmt::Formatter<'_>, values: &[u32]| {
+            for (index, value) in values.iter().enumerate() {
+                let separator = if index == 0 { "" } else { ", " };
+                match value {
+                    &u32::MAX => write!(f, "{separator}-1")?,
+                    0..4096 => write!(f, "{separator}{value}")?,
+                    _ => write!(f, "{separator}{value:#x}")?,
+                }
+            }
+            Ok(())
+        };
+        match self {
+            Rule::OneOf([value]) => list(f, &[*value]),
+            Rule::OneOf(values) => {
+                f.write_str("one of ")?;
+                list(f, values)
+            }
+            Rule::AtLeast(least) => write!(f, "{least} or more"),
+            Rule::OneOfOrAtLeast(values, least) => {
+                f.write_str("one of ")?;
+                list(f, values)?;
+                write!(f, ", or {least} or more")
+            }
+            Rule::Bits(allowed, 0) => write!(f, "only bits {allowed:#x}"),
+            Rule::Bits(allowed, required) => {
+                write!(f, "only bits {allowed:#x}, with {required:#x}")
+            }
+            Rule::GuestAddress => f.write_str("a guest address"),
+        }
+    }
+}
+
 /// When a call is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
@@ -37,6 +74,17 @@ pub enum When {
     BrokerKicks,
     /// In a sandbox that a PID namespace confines.
     DirectKicks,
+}
+
+impl fmt::Display for When {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            When::Always => "always",
+            When::HostFiles => "with host files",
+            When::BrokerKicks => "without a PID namespace",
+            When::DirectKicks => "in a PID namespace",
+        })
+    }
 }
 
 /// One allowed call.
@@ -52,6 +100,19 @@ pub struct HostCall {
     pub rules: &'static [(usize, Rule)],
     /// What it is needed for.
     pub reason: &'static str,
+}
+
+impl HostCall {
+    /// What the filter demands of the arguments, for people: `1: one of …; 3: …`.
+    #[must_use]
+    pub fn arguments(&self) -> String {
+        let mut text = String::new();
+        for (index, rule) in self.rules {
+            let separator = if text.is_empty() { "" } else { "; " };
+            text.push_str(&format!("{separator}{}: {rule}", index + 1));
+        }
+        text
+    }
 }
 
 /// Which sandbox a filter is for.
@@ -229,6 +290,21 @@ const _: () = assert!(GUEST_END & 0xffff_ffff == 0 && GUEST_START < 1 << 32);
 #[cfg(test)]
 mod tests {
     use super::{Variant, calls};
+
+    #[test]
+    fn rules_are_readable() {
+        let text = |name: &str| {
+            let mut found = super::HOST_CALLS.iter().filter(|call| call.name == name);
+            found.next().expect("a host call").arguments()
+        };
+        assert_eq!(text("exit"), "");
+        assert_eq!(text("prctl"), "1: 1; 2: 9");
+        assert_eq!(
+            text("mmap"),
+            "1: a guest address; 3: only bits 0x7; 4: only bits 0x4033, with 0x10; \
+             5: one of -1, 5, 7, or 8 or more"
+        );
+    }
 
     #[test]
     fn the_surface_does_not_grow() {
