@@ -93,6 +93,22 @@ pub trait File: Any + Send + Sync + Debug {
         Err(Errno::ENOTTY)
     }
 
+    /// How many written bytes the other side has not taken yet, `TIOCOUTQ`: `ENOTTY`.
+    fn bytes_unsent(&self) -> Result<usize, Errno> {
+        Err(Errno::ENOTTY)
+    }
+
+    /// The seals, memfd_create(2): `EINVAL` for objects without.
+    fn seals(&self) -> Result<u32, Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    /// Adds seals, `F_ADD_SEALS`: `EPERM` once sealed against it, `EBUSY`.
+    fn add_seals(&self, seals: u32) -> Result<(), Errno> {
+        let _ = seals;
+        Err(Errno::EINVAL)
+    }
+
     /// What `/proc/self/fd` shows for an object without a place in the tree, such as `pipe:[5]`.
     fn label(&self) -> Option<String> {
         None

@@ -1,4 +1,31 @@
 //! The system calls, one file per family. `sys_x` decodes registers; `do_x` does the work.
 
+pub mod access;
+pub mod attributes;
+pub mod descriptors;
+pub mod directories;
+pub mod epoll;
+pub mod eventfd;
+pub mod fcntl;
 pub mod identity;
+pub mod ioctl;
+pub mod mount;
+pub mod names;
+pub mod open;
+pub mod pipe;
+pub mod poll;
 pub mod process;
+pub mod read_write;
+pub mod record_locks;
+pub mod seek;
+pub mod select;
+pub mod splice;
+pub mod stat;
+pub mod statfs;
+pub mod sync;
+pub mod timeouts;
+pub mod timerfd;
+pub mod times;
+pub mod truncate;
+pub mod working_directory;
+pub mod xattr;
