@@ -90,8 +90,8 @@ g_speed:
     dec ebx
     jnz 1b
     mov r12, -1
-    mov r13d, 20
-3:  mov ebx, 1000000
+    mov r13d, 1000
+3:  mov ebx, 10000
     rdtsc
     shl rdx, 32
     lea r14, [rdx + rax]
@@ -113,8 +113,8 @@ g_speed_end:
 
 g_trap_speed:
     mov r12, -1
-    mov r13d, 20
-3:  mov ebx, 1000
+    mov r13d, 500
+3:  mov ebx, 100
     rdtsc
     shl rdx, 32
     lea r14, [rdx + rax]
@@ -165,6 +165,23 @@ g_registers:
     cmp eax, 0x401
     jne 9f
     add rsp, 8
+    # Overflow and sign, without carry and zero; then the reverse.
+    mov eax, 0x7fffffff
+    inc eax
+    clc
+    GATE 0x1001
+    jno 9f
+    jns 9f
+    jc 9f
+    jz 9f
+    xor eax, eax
+    stc
+    GATE 0x1001
+    jo 9f
+    js 9f
+    jnc 9f
+    jnz 9f
+    jnp 9f
     stc
     TRAP 0x1001
     jnc 9f
