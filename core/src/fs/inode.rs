@@ -41,7 +41,7 @@ pub trait FileSystem: Send + Sync + Debug {
 
 /// Sizes of a file system, statfs(2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the fields of statfs(2)")]
+#[expect(missing_docs, reason = "the fields of statfs(2)")]
 pub struct FileSystemStatistics {
     pub block_size: u64,
     pub blocks: u64,

@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 /// The type of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "the file types of inode(7)")]
+#[expect(missing_docs, reason = "the file types of inode(7)")]
 pub enum FileKind {
     Regular,
     Directory,

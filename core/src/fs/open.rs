@@ -161,7 +161,7 @@ impl View<'_> {
         let mut link_text: Vec<u8>;
         let mut text = place.path;
         loop {
-            let last = walk.to_parent(text)?;
+            let last = walk.walk_to_parent(text)?;
             let LastKind::Name(name) = last.kind else {
                 return Err(Errno::EISDIR);
             };

@@ -45,14 +45,14 @@ impl View<'_> {
     /// Finds what a path names.
     pub fn resolve(&self, place: Place<'_>, flags: LookupFlags) -> Result<Path, Errno> {
         let mut walk = Walk::start(self, place, flags)?;
-        walk.to_end(place.path, flags)?;
+        walk.walk_to_end(place.path, flags)?;
         Ok(walk.at)
     }
 
     /// Finds the directory of a path's last name.
     pub(super) fn parent<'p>(&self, place: Place<'p>) -> Result<Parent<'p>, Errno> {
         let mut walk = Walk::start(self, place, LookupFlags::empty())?;
-        let last = walk.to_parent(place.path)?;
+        let last = walk.walk_to_parent(place.path)?;
         Ok(Parent {
             directory: walk.at,
             kind: last.kind,

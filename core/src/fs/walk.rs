@@ -98,8 +98,8 @@ impl<'a> Walk<'a> {
     }
 
     /// Walks all of `path` and leaves `at` at its end.
-    pub(super) fn to_end(&mut self, path: &[u8], flags: LookupFlags) -> Result<(), Errno> {
-        let last = self.to_parent(path)?;
+    pub(super) fn walk_to_end(&mut self, path: &[u8], flags: LookupFlags) -> Result<(), Errno> {
+        let last = self.walk_to_parent(path)?;
         let follow = flags.contains(LookupFlags::FOLLOW) || last.slashes;
         match last.kind {
             LastKind::Name(name) => {
@@ -117,7 +117,7 @@ impl<'a> Walk<'a> {
 
     /// Walks to the directory of the last component, and returns that component. Each directory
     /// on the way, the last one too, must allow searching.
-    pub(super) fn to_parent<'p>(&mut self, path: &'p [u8]) -> Result<Last<'p>, Errno> {
+    pub(super) fn walk_to_parent<'p>(&mut self, path: &'p [u8]) -> Result<Last<'p>, Errno> {
         let mut rest = skip_slashes(path);
         if rest.is_empty() {
             return Ok(Last {
@@ -244,7 +244,7 @@ impl<'a> Walk<'a> {
             None => Ok(()),
             Some(target) => {
                 self.take_root(&target)?;
-                self.to_end(&target, LookupFlags::FOLLOW)
+                self.walk_to_end(&target, LookupFlags::FOLLOW)
             }
         }
     }

@@ -265,13 +265,9 @@ impl Drop for OverlayInode {
         let Some(overlay) = self.overlay.upgrade() else {
             return;
         };
-        overlay.forget(self.key);
-        if let Some(upper) = self.upper()
-            && let Ok(metadata) = upper.metadata()
-            && metadata.links == 0
-        {
-            overlay.forget_upper(metadata.inode);
-        }
+        let upper = self.upper().and_then(|upper| upper.metadata().ok());
+        let gone = upper.filter(|metadata| metadata.links == 0);
+        overlay.forget(self.key, gone.map(|metadata| metadata.inode));
     }
 }
 

@@ -3,7 +3,7 @@
 use super::inode::{OverlayInode, Parts, UpperPlace};
 use super::{Key, Overlay, is_whiteout};
 use crate::fs::{FileKind, Inode};
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use capsid_platform::Errno;
 
@@ -87,12 +87,12 @@ impl Overlay {
         let number = upper.metadata()?.inode;
         let records = self.records.lock();
         let origin = records.origins.get(&number).copied();
-        let parts = records.lower_parts.get(&number).cloned();
-        drop(records);
         let key = origin.unwrap_or(Key::Upper(number));
-        if let Some(inode) = self.live(key) {
+        if let Some(inode) = records.live.get(&key).and_then(Weak::upgrade) {
             return Ok(inode);
         }
+        let parts = records.lower_parts.get(&number).cloned();
+        drop(records);
         let lowers = match (parts, place) {
             (Some(parts), _) => parts,
             (None, Some((directory, name))) => {

@@ -132,23 +132,18 @@ impl Overlay {
         inode
     }
 
-    /// An inode went out of use; another may have taken its place.
-    fn forget(&self, key: Key) {
+    /// Forgets an inode that went out of use, unless another has taken its place, and what is
+    /// known of its upper part if that is `gone` for good.
+    fn forget(&self, key: Key, gone: Option<u64>) {
         let mut records = self.records.lock();
-        if records
-            .live
-            .get(&key)
-            .is_some_and(|inode| inode.strong_count() == 0)
-        {
+        let unused = |inode: &Weak<OverlayInode>| inode.strong_count() == 0;
+        if records.live.get(&key).is_some_and(unused) {
             records.live.remove(&key);
         }
-    }
-
-    /// The upper inode with this number is gone for good.
-    fn forget_upper(&self, number: u64) {
-        let mut records = self.records.lock();
-        records.origins.remove(&number);
-        let parts = records.lower_parts.remove(&number);
+        let parts = gone.and_then(|number| {
+            records.origins.remove(&number);
+            records.lower_parts.remove(&number)
+        });
         drop(records);
         drop(parts);
     }

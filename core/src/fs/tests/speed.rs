@@ -23,7 +23,16 @@ fn time(what: &str, mut operation: impl FnMut()) {
 #[test]
 #[ignore = "a measurement, not a check"]
 fn speed() {
-    let mut world = World::new();
+    std::println!("tmpfs");
+    measure(World::new());
+    std::println!("overlay");
+    let lower = World::new();
+    let upper = tmpfs::Tmpfs::new(tmpfs::TmpfsOptions::default());
+    let lowers = alloc::vec![lower.root.mount().file_system().clone()];
+    measure(World::over(overlay::Overlay::new(upper, lowers)));
+}
+
+fn measure(mut world: World) {
     world.mkdir("/tmp").unwrap();
     world.mkdir("/tmp/dir").unwrap();
     world.write("/tmp/dir/file", &[1; 8192]).unwrap();

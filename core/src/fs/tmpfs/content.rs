@@ -364,7 +364,7 @@ impl Content {
                 self.reserve(&mut data, tmpfs, pages)?;
             }
             Allocation::Collapse | Allocation::Insert => {
-                if offset % PAGE != 0 || length % PAGE != 0 {
+                if !offset.is_multiple_of(PAGE) || !length.is_multiple_of(PAGE) {
                     return Err(Errno::EINVAL);
                 }
                 if data.held > 0 {

@@ -127,7 +127,10 @@ impl FileSystem for Tmpfs {
             None => {
                 let empty = Tmpfs::new(TmpfsOptions::default());
                 let root = empty.root.lock().take();
-                root.map_or_else(|| empty.unnamed(0, Owner::default()), |root| root)
+                match root {
+                    Some(root) => root,
+                    None => empty.unnamed(0, Owner::default()),
+                }
             }
         }
     }

@@ -11,7 +11,10 @@ const BYTES_MAX: usize = 1 << 20;
 
 /// The attributes of one inode.
 #[derive(Debug, Default)]
-pub(super) struct Xattrs(Mutex<Option<Box<BTreeMap<Vec<u8>, Vec<u8>>>>>);
+pub(super) struct Xattrs(Mutex<Option<Box<Values>>>);
+
+/// Values by name.
+type Values = BTreeMap<Vec<u8>, Vec<u8>>;
 
 impl Xattrs {
     pub(super) fn get(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
