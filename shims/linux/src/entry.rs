@@ -2,6 +2,7 @@
 
 use crate::call::{After, Call, CallResult, restart};
 use crate::exec::{self, Prepared};
+use crate::patching;
 use crate::signal::{Delivered, Interrupted, deliver, raise_exception};
 use crate::task::{ExitStatus, Thread, end_thread};
 use crate::{table, trace};
@@ -80,7 +81,8 @@ impl GuestThread for Task {
     #[inline]
     fn enter(&mut self, entry: Entry, registers: &mut Registers) -> Resume {
         match entry {
-            Entry::Syscall | Entry::TrappedSyscall(_) => self.system_call(registers),
+            Entry::Syscall => self.system_call(registers),
+            Entry::TrappedSyscall(site) => self.trapped_call(site, registers),
             Entry::Start => self.start(registers),
             Entry::Exception(exception) => {
                 raise_exception(&self.thread, exception, registers);
@@ -120,6 +122,15 @@ impl Task {
             return Resume::Guest;
         }
         self.after_call(registers, number, result, after)
+    }
+
+    /// Makes a call that came by a trap, and may have its text patched first.
+    #[cold]
+    fn trapped_call(&mut self, site: GuestAddr, registers: &mut Registers) -> Resume {
+        patching::patch(&self.thread, site, registers);
+        let resume = self.system_call(registers);
+        patching::find_way_back(&self.thread, registers);
+        resume
     }
 
     /// The slow way out of a call.
@@ -229,6 +240,7 @@ impl Task {
         let _ = platform.set_thread_pointer(parent.thread_pointer);
         platform.restore_extended_state(&parent.extended_state);
         *self.thread.token.lock() = Some(platform.current_thread());
+        patching::find_way_back(&self.thread, registers);
         self.leave(registers)
     }
 

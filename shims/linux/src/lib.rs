@@ -14,6 +14,7 @@ pub mod entry;
 pub mod exec;
 pub mod files;
 pub mod kernel;
+mod patching;
 pub mod signal;
 pub mod syscalls;
 pub mod table;

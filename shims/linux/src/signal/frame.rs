@@ -121,7 +121,7 @@ pub fn build_frame(
         stack_flags: stored_flags(&alternate).bits(),
         stack_padding: 0,
         stack_size: alternate.size,
-        context: context(registers, mask, trap, place.state),
+        context: context(thread, registers, mask, trap, place.state),
         mask: mask.0,
     };
     let mut bytes = [0; HEAD_BYTES + INFO_BYTES];
@@ -142,6 +142,7 @@ pub fn build_frame(
 }
 
 fn context(
+    thread: &Thread,
     registers: &Registers,
     mask: SignalSet,
     trap: TrapState,
@@ -165,7 +166,8 @@ fn context(
         rax: r.rax,
         rcx: r.rcx,
         rsp: r.rsp,
-        rip: r.rip,
+        // Guests know nothing of trampolines.
+        rip: thread.process.memory().space.original_address(r.rip),
         rflags: r.rflags,
         segments: USER_SEGMENTS,
         error: trap.error,
@@ -244,7 +246,11 @@ pub struct Restored {
 
 /// Reads the frame at `frame` and loads the state that it holds. Everything in it may be forged:
 /// segments and privileged flags are not taken from it.
-pub fn restore_frame(frame: GuestAddr, registers: &mut Registers) -> Result<Restored, Errno> {
+pub fn restore_frame(
+    thread: &Thread,
+    frame: GuestAddr,
+    registers: &mut Registers,
+) -> Result<Restored, Errno> {
     let bytes: [u8; HEAD_BYTES] = frame.read_array()?;
     let head = FrameHead::read_from_bytes(&bytes).map_err(|_| Errno::EFAULT)?;
     load_extended_state(head.context.extended_state)?;
@@ -266,7 +272,7 @@ pub fn restore_frame(frame: GuestAddr, registers: &mut Registers) -> Result<Rest
         r13: c.r13,
         r14: c.r14,
         r15: c.r15,
-        rip: c.rip,
+        rip: thread.process.memory().space.resume_address(c.rip),
         rflags: c.rflags & RESTORED_FLAGS | FIXED_FLAGS,
         fs_base: registers.fs_base,
     };
