@@ -155,9 +155,10 @@ pub fn call(request: &Request, buffer: &mut [u8]) -> Result<Reply, Errno> {
     if outgoing.len() > DATA_BYTES {
         return Err(Errno::EINVAL);
     }
-    let mode = match request.operation {
-        Operation::ReadInput | Operation::PollStream => WaitMode::Interruptible,
-        _ => WaitMode::Uninterruptible,
+    let mode = if request.operation.is_interruptible() {
+        WaitMode::Interruptible
+    } else {
+        WaitMode::Uninterruptible
     };
     let index = claim();
     submit(index, request, outgoing);
