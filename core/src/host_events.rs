@@ -37,6 +37,18 @@ pub fn listen() {
     }
 }
 
+/// Shows the user a line about what went wrong, on capsid's standard error.
+pub fn show(line: &str) {
+    let mut bytes = line.as_bytes().to_vec();
+    let request = Request {
+        operation: Operation::Log,
+        args: [3, 0, 0, 0, 0, 0],
+        data_len: u32::try_from(bytes.len()).unwrap_or(0),
+    };
+    // Without a broker there is nobody to read it.
+    let _ = platform().broker_call(&request, &mut bytes);
+}
+
 struct Listener;
 
 impl GuestThread for Listener {

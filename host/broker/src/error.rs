@@ -2,6 +2,7 @@
 
 use crate::processes::BadEnd;
 use crate::raw_process::Step;
+use capsid_platform_linux::boot::{EXIT_BROKEN, EXIT_NOT_STARTED};
 use rustix::io::Errno;
 
 /// Why a sandbox could not be started, or did not end as it should.
@@ -16,11 +17,11 @@ pub enum Error {
     /// Arguments and environment do not fit.
     #[error("the arguments and the environment are too long")]
     TooLong,
-    /// A sandbox process ended unexpectedly.
-    #[error("the sandbox failed: {}{}", describe(*.0), .1.last().map(|line| format!(": {line}")).unwrap_or_default())]
+    /// A sandbox process ended unexpectedly; with the latest lines of its log.
+    #[error("{}{}", describe(*.0), last(.1))]
     Broke(BadEnd, Vec<String>),
     /// The sandbox ended without a word.
-    #[error("the sandbox ended without saying how the program did{}", .0.last().map(|line| format!(": {line}")).unwrap_or_default())]
+    #[error("the sandbox ended without saying how the program did{}", last(.0))]
     Vanished(Vec<String>),
 }
 
@@ -47,9 +48,17 @@ fn step_name(step: Step) -> &'static str {
 fn describe(end: BadEnd) -> String {
     match end {
         BadEnd::Signal(libc::SIGKILL) => {
-            "a process was killed (SIGKILL): by someone, or the host is out of memory".to_owned()
+            "the sandbox was killed (SIGKILL): by someone, or the host is out of memory".to_owned()
         }
-        BadEnd::Signal(signal) => format!("a process was killed by signal {signal}"),
-        BadEnd::Code(code) => format!("a process exited with code {code}"),
+        BadEnd::Signal(signal) => format!("the sandbox failed: signal {signal} killed a process"),
+        BadEnd::Code(EXIT_NOT_STARTED) => "the sandbox could not start".to_owned(),
+        BadEnd::Code(EXIT_BROKEN) => "the library OS failed".to_owned(),
+        BadEnd::Code(code) => format!("the sandbox failed: a process exited with code {code}"),
     }
+}
+
+fn last(log: &[String]) -> String {
+    log.last()
+        .map(|line| format!(": {line}"))
+        .unwrap_or_default()
 }

@@ -30,6 +30,7 @@ impl Log {
     /// Takes text of the log.
     pub fn log(&mut self, text: &[u8]) {
         for line in printable(text).lines() {
+            let line = line.strip_prefix("capsid: ").unwrap_or(line);
             if self.verbose {
                 eprintln!("capsid: sandbox: {line}");
             }

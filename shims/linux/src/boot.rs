@@ -142,7 +142,7 @@ pub fn load(thread: &Arc<Thread>, registers: &mut Registers) -> Result<(), ExitS
                     error.name().unwrap_or("it cannot be executed"),
                 ),
             };
-            platform().log(&format!("capsid: cannot run {shown:?}: {reason}"));
+            host_events::show(&format!("cannot run {shown:?}: {reason}"));
             Err(ExitStatus::exited(code))
         }
     }

@@ -1,59 +1,102 @@
-//! `capsid surface`: prints the host calls that a sandbox can make.
+//! `capsid surface`: prints the host calls that a sandbox can make, and the walls around it.
+//!
+//! The list is the table that makes the filter, so that it cannot say anything else.
 
 use anyhow::Result;
-use capsid_platform_linux::surface::{HOST_CALLS, Variant, calls};
+use capsid_platform_linux::surface::{HostCall, Rule, Variant, When, calls};
 use clap::Args;
-use std::io::Write;
 use std::process::ExitCode;
 
 /// Arguments of `capsid surface`.
 #[derive(Debug, Args)]
-pub struct Arguments {
-    /// Print a Markdown table.
-    #[arg(long)]
-    markdown: bool,
-}
+pub struct Arguments {}
 
 /// Runs `capsid surface`.
-pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let mut out = std::io::stdout().lock();
-    if arguments.markdown {
-        writeln!(out, "| host call | when | arguments (counted from 1) | why |")?;
-        writeln!(out, "|---|---|---|---|")?;
-        for call in HOST_CALLS {
-            let pinned = call.arguments();
-            writeln!(
-                out,
-                "| `{}` | {} | {pinned} | {} |",
-                call.name, call.when, call.reason
-            )?;
-        }
-        return Ok(ExitCode::SUCCESS);
-    }
-    let count = |host_files| {
-        calls(Variant {
-            host_files,
-            direct_kick: false,
-        })
-        .count()
+pub fn run(_arguments: &Arguments) -> Result<ExitCode> {
+    let variant = |host_files| Variant {
+        host_files,
+        direct_kick: false,
     };
-    writeln!(
-        out,
-        "host calls of a sealed sandbox: {}; of one with host files: {}",
-        count(false),
-        count(true)
-    )?;
-    for call in HOST_CALLS {
-        writeln!(out, "\n{}  ({})", call.name, call.when)?;
-        writeln!(out, "    {}", call.reason)?;
-        if !call.rules.is_empty() {
-            writeln!(out, "    arguments  {}", call.arguments())?;
+    println!("Host calls of a sandbox, from its own text only; any other call is refused:");
+    for call in calls(variant(true)) {
+        println!("  {:<15} {:<10} {}", call.name, when(call), call.reason);
+        for (index, rule) in call.rules {
+            println!("  {:<26} argument {}: {}", "", index + 1, describe(rule));
         }
     }
-    writeln!(
-        out,
-        "\nAny other call of the library OS kills its process. A call from guest code never reaches \
-         the host."
-    )?;
+    println!(
+        "{} calls when sealed, {} with host files (-v, or this machine's programs).",
+        calls(variant(false)).count(),
+        calls(variant(true)).count()
+    );
+    println!("Walls on this machine:");
+    for (wall, state) in walls() {
+        println!("  {wall:<22} {state}");
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+fn when(call: &HostCall) -> &'static str {
+    match call.when {
+        When::Always => "always",
+        When::HostFiles => "host files",
+        When::BrokerKicks | When::DirectKicks => "processes",
+    }
+}
+
+fn describe(rule: &Rule) -> String {
+    let list = |values: &[u32]| {
+        let values: Vec<String> = values.iter().map(|value| format!("{value:#x}")).collect();
+        values.join(", ")
+    };
+    match rule {
+        Rule::OneOf(values) => format!("one of {}", list(values)),
+        Rule::AtLeast(least) => format!("{least:#x} or more"),
+        Rule::OneOfOrAtLeast(values, least) => {
+            format!("one of {}, or {least:#x} or more", list(values))
+        }
+        Rule::Bits(allowed, required) => {
+            format!("no bits but {allowed:#x}, and all of {required:#x}")
+        }
+        Rule::GuestAddress => "an address of guest memory".to_owned(),
+    }
+}
+
+/// What else confines a sandbox that is started here and now.
+fn walls() -> Vec<(&'static str, String)> {
+    let up = |is_up: bool, text: &str| {
+        let state = if is_up { "up" } else { "not here" };
+        format!("{state}: {text}")
+    };
+    let landlock = capsid_broker::raw_process::landlock_ruleset().map(|(_, version)| version);
+    let root = rustix::process::geteuid().is_root();
+    vec![
+        (
+            "seccomp",
+            up(true, "the list above, with TRAP for calls from guest text"),
+        ),
+        (
+            "no new privileges",
+            up(true, "no set-user-id program helps"),
+        ),
+        (
+            "Landlock",
+            match landlock {
+                Some(version) => up(true, &format!("version {version}: no file, port or signal")),
+                None => up(false, "the host's kernel has none"),
+            },
+        ),
+        (
+            "unprivileged user",
+            if root {
+                up(true, "the sandbox becomes nobody, without capabilities")
+            } else {
+                up(true, "the sandbox runs as you, who are not root")
+            },
+        ),
+        (
+            "own session",
+            up(true, "no terminal of its own; dies with capsid"),
+        ),
+    ]
 }
