@@ -2,15 +2,19 @@
 
 use super::{place, view};
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 use capsid_core::Errno;
 use capsid_core::credentials::Credentials;
+use capsid_core::fs::erofs::Erofs;
 use capsid_core::fs::hostfs::HostFileSystem;
+use capsid_core::fs::overlay::Overlay;
 use capsid_core::fs::tmpfs::{Tmpfs, TmpfsOptions};
 use capsid_core::fs::{
     CreationFlags, FileSystem, LookupFlags, MountFlags, MountNamespace, OpenOptions, Path,
     StatusFlags, View, devfs,
 };
+use capsid_platform::platform;
 use capsid_wire::{BootConfig, Export, ExportAccess, RootKind};
 
 /// Directories of an empty root: path, permission bits.
@@ -29,6 +33,14 @@ const DIRECTORIES: [(&[u8], u32); 12] = [
     (b"/var/tmp", 0o1777),
 ];
 
+/// Directories that every root has.
+const MOUNT_POINTS: [(&[u8], u32); 4] = [
+    (b"/dev", 0o755),
+    (b"/proc", 0o555),
+    (b"/sys", 0o555),
+    (b"/tmp", 0o1777),
+];
+
 /// Builds the tree: the root, the exports, `/dev`.
 pub fn build(config: &BootConfig) -> Result<Arc<MountNamespace>, Errno> {
     let namespace = MountNamespace::new(
@@ -39,7 +51,12 @@ pub fn build(config: &BootConfig) -> Result<Arc<MountNamespace>, Errno> {
     let root = namespace.root();
     let credentials = Credentials::new(0, 0);
     let view = view(&namespace, &root, &credentials);
-    for (path, mode) in DIRECTORIES {
+    let directories = match config.root {
+        RootKind::Empty => &DIRECTORIES[..],
+        // What a file system for programs may lack; the rest is its own affair.
+        RootKind::Image | RootKind::Export => &MOUNT_POINTS,
+    };
+    for &(path, mode) in directories {
         make_directories(&view, &root, path, mode)?;
     }
     for (index, export) in config.exports.iter().enumerate() {
@@ -64,8 +81,17 @@ pub fn build(config: &BootConfig) -> Result<Arc<MountNamespace>, Errno> {
 fn root_file_system(config: &BootConfig) -> Result<Arc<dyn FileSystem>, Errno> {
     match config.root {
         RootKind::Empty => Ok(Tmpfs::new(TmpfsOptions::default())),
-        RootKind::Image | RootKind::Export => Err(Errno::ENOSYS),
+        RootKind::Image => Ok(over(Erofs::new(platform().image())?)),
+        RootKind::Export => {
+            let export = config.exports.first().ok_or(Errno::ENODEV)?;
+            Ok(over(HostFileSystem::new(0, export)))
+        }
     }
+}
+
+/// A file system that is not written to, under a writable layer in memory.
+fn over(lower: Arc<dyn FileSystem>) -> Arc<dyn FileSystem> {
+    Overlay::new(Tmpfs::new(TmpfsOptions::default()), vec![lower])
 }
 
 /// Makes a directory and those above it; existing ones stay as they are.
