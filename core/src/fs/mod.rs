@@ -15,6 +15,7 @@ mod file;
 pub mod hostfs;
 mod inode;
 pub mod locks;
+pub mod memfd;
 mod metadata;
 mod mount;
 mod names;

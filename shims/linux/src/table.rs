@@ -89,6 +89,30 @@ pub fn lookup(number: u64) -> &'static Entry {
 }
 
 table! {
+    __NR_mmap memory::sys_mmap [Pointer Size Protection MapFlags Fd Hex];
+    __NR_munmap memory::sys_munmap [Pointer Size];
+    __NR_mprotect memory::sys_mprotect [Pointer Size Protection];
+    __NR_pkey_mprotect memory::sys_pkey_mprotect [Pointer Size Protection Int];
+    __NR_pkey_alloc memory::sys_pkey_alloc [Hex Hex];
+    __NR_pkey_free memory::sys_pkey_free [Int];
+    __NR_mremap memory::sys_mremap [Pointer Size Size Hex Pointer];
+    __NR_brk memory::sys_brk [Pointer];
+    __NR_madvise memory_advice::sys_madvise [Pointer Size Int];
+    __NR_msync memory_advice::sys_msync [Pointer Size Hex];
+    __NR_mincore memory_advice::sys_mincore [Pointer Size Pointer];
+    __NR_mlock memory_advice::sys_mlock [Pointer Size];
+    __NR_mlock2 memory_advice::sys_mlock2 [Pointer Size Hex];
+    __NR_munlock memory_advice::sys_munlock [Pointer Size];
+    __NR_mlockall memory_advice::sys_mlockall [Hex];
+    __NR_munlockall memory_advice::sys_munlockall [];
+    __NR_set_mempolicy memory_policy::sys_set_mempolicy [Int Pointer Size];
+    __NR_get_mempolicy memory_policy::sys_get_mempolicy [Pointer Pointer Size Pointer Hex];
+    __NR_mbind memory_policy::sys_mbind [Pointer Size Int Pointer Size Hex];
+    __NR_memfd_create memfd::sys_memfd_create [Path Hex];
+    __NR_futex futex::sys_futex [Pointer Hex Int Pointer Pointer Hex];
+    __NR_futex_waitv futex::sys_futex_waitv [Pointer Size Hex Pointer Int];
+    __NR_set_robust_list futex::sys_set_robust_list [Pointer Size];
+    __NR_get_robust_list futex::sys_get_robust_list [Int Pointer Pointer];
     __NR_exit process::sys_exit [Int];
     __NR_exit_group process::sys_exit_group [Int];
     __NR_getpid identity::sys_getpid [];

@@ -2,6 +2,7 @@
 
 use super::vma::{Object, PAGE, Removed, Vma};
 use super::{AddressSpace, Map, MemoryLimits, VmaFlags, host, page_range, round_up};
+use crate::fs::memfd::Seals;
 use crate::fs::{MountFlags, OpenFile, StatusFlags};
 use crate::memory::SharedMemory;
 use alloc::sync::Arc;
@@ -132,6 +133,16 @@ fn allowed_by_file(
     if sharing == Sharing::Shared && !flags.writable() {
         if wanted.contains(Protection::WRITE) {
             return Err(Errno::EACCES);
+        }
+        allowed.remove(Protection::WRITE);
+    }
+    let sealed = file
+        .file
+        .seals()
+        .map_or(Seals::empty(), Seals::from_bits_retain);
+    if sharing == Sharing::Shared && sealed.intersects(Seals::NO_WRITE) {
+        if wanted.contains(Protection::WRITE) {
+            return Err(Errno::EPERM);
         }
         allowed.remove(Protection::WRITE);
     }

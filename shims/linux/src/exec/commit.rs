@@ -4,7 +4,7 @@ use crate::exec::load::{self, Base, Loaded};
 use crate::exec::prepare::Prepared;
 use crate::exec::stack::{self, StackContents, auxiliary};
 use crate::signal::{AlternateStack, Signal, SignalInfo, force};
-use crate::task::{ProcessMemory, Program, Thread, take_over_process};
+use crate::task::{ProcessMemory, Program, Thread, release_guest_words, take_over_process};
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -16,8 +16,11 @@ use core::sync::atomic::Ordering;
 
 /// Where a position-independent program goes, as on Linux: two thirds up the usual address space.
 const PROGRAM_BASE: u64 = 0x5555_5555_4000;
-/// How much of the stack is mapped at first; it grows to its limit.
+/// How much of the stack is there whatever its limit.
 const STACK_BYTES: u64 = 132 << 10;
+/// Up to this limit the stack is mapped as a whole: unlike Linux, we cannot let it grow when a
+/// system call is given an address below what the guest touched so far.
+const STACK_BYTES_AT_ONCE: u64 = 64 << 20;
 /// `ADDR_NO_RANDOMIZE` of personality(2).
 const NO_RANDOMIZE: u32 = 0x0004_0000;
 
@@ -61,11 +64,11 @@ fn reset(thread: &Arc<Thread>, program: &Prepared) {
     *process.actions.lock() = actions;
     process.timers.clear_posix(process);
     process.memory_barriers.store(0, Ordering::Relaxed);
+    // While the old memory is there.
+    release_guest_words(thread);
     {
         let mut own = thread.own.lock();
         own.alternate_stack = AlternateStack::default();
-        own.clear_at_end = GuestAddr::NULL;
-        own.robust_list = (GuestAddr::NULL, 0);
         own.restarts.clear();
         own.keep_capabilities = false;
     }
@@ -188,7 +191,8 @@ fn map_stack(
         .chain(&program.environment)
         .map(|string| string.len() + 1 + 8)
         .sum();
-    let bytes = (strings as u64 + STACK_BYTES).next_multiple_of(PAGE_SIZE as u64);
+    let bytes = (strings as u64 + STACK_BYTES).max(limits.stack.min(STACK_BYTES_AT_ONCE));
+    let bytes = bytes.next_multiple_of(PAGE_SIZE as u64);
     let mut protection = Protection::READ | Protection::WRITE;
     if program.image.elf.executable_stack == Some(true) {
         protection |= Protection::EXECUTE;

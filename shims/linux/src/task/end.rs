@@ -2,6 +2,7 @@
 
 use crate::signal::info::{CLD_DUMPED, CLD_EXITED, CLD_KILLED};
 use crate::signal::{ActionFlags, Signal, SignalInfo, send_to_process};
+use crate::task::robust::release_guest_words;
 use crate::task::{ExitStatus, Process, Thread, Tree};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -66,16 +67,6 @@ pub fn end_thread(thread: &Arc<Thread>, code: ExitStatus) {
     }
     if last {
         kernel.timers.process_ended(process);
-    }
-}
-
-/// Clears and wakes the words in guest memory that others wait on: robust futexes, and the id that
-/// `CLONE_CHILD_CLEARTID` named.
-pub fn release_guest_words(thread: &Thread) {
-    let address = core::mem::take(&mut thread.own.lock().clear_at_end);
-    if !address.is_null() {
-        // A fault here is the guest's own affair, as on Linux.
-        let _ = address.write_u32(0);
     }
 }
 
