@@ -34,6 +34,13 @@ pub unsafe extern "C" fn syscall(area: *mut ThreadArea) -> u64 {
 /// # Safety
 /// As for [`syscall`].
 pub unsafe extern "C" fn trap(area: *mut ThreadArea) -> u64 {
+    // Only here, where the signal stack next to the canary was just used: elsewhere the look would cost
+    // each new process a page fault.
+    if let Some(block) = Block::containing(area as usize)
+        && !block.stack_intact()
+    {
+        signal::broken(format_args!("a kernel stack overflowed"));
+    }
     // SAFETY: the handler stored `trap` on this thread before it sent the thread here.
     let trap = unsafe { (*area).trap };
     let entry = match trap {
@@ -102,10 +109,5 @@ unsafe fn run(area: *mut ThreadArea, entry: Entry) -> u64 {
     }
     // SAFETY: as above.
     unsafe { (*area).exit_flags = registers.rflags & USER_FLAGS | FIXED_FLAGS };
-    if let Some(block) = Block::containing(area as usize)
-        && !block.stack_intact()
-    {
-        signal::broken(format_args!("a kernel stack overflowed"));
-    }
     FULL
 }

@@ -112,6 +112,11 @@ fn a_kick_ends_an_interruptible_wait() {
 }
 
 #[test]
+fn nothing_is_lost_when_everything_happens_at_once() {
+    assert_eq!(ok("stress").values("counter"), [600]);
+}
+
+#[test]
 fn the_full_exit_loads_every_register() {
     let outcome = ok("full-exit");
     let sum = (0..16).sum::<u64>() - 7;

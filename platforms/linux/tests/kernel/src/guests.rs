@@ -41,6 +41,7 @@ guests! {
     "timer" => g_timer, g_timer_end;
     "sleeper" => g_sleeper, g_sleeper_end;
     "input" => g_input, g_input_end;
+    "stress" => g_stress, g_stress_end;
     "full-exit" => g_full, g_full_end;
     "bad-rip" => g_bad, g_bad_end;
     "fork-speed" => g_fork_speed, g_fork_speed_end;
@@ -540,6 +541,53 @@ g_sleeper:
     GATE 0x1005
 6:  EXIT 0
 g_sleeper_end:
+
+    # Four threads fork, call, trap and copy while timers and kicks of each other interrupt them, and
+    # check a vector register and a general one all the while.
+g_stress:
+    mov r15d, 3
+1:  lea rdi, [rip + 5f]
+    mov rsi, r15
+    shl rsi, 14
+    add rsi, 0x520000
+    xor edx, edx
+    GATE 0x1004
+    mov rbp, rax
+    dec r15d
+    jnz 1b
+5:  mov r14d, 150
+    mov rax, 0x1122334455667788
+    movq xmm9, rax
+    mov rbx, rax
+6:  mov edi, 30000
+    GATE 0x1009
+    GATE 0x1003
+    test rax, rax
+    jz 8f
+    mov r12d, 20
+7:  mov rdi, rbp
+    GATE 0x1007
+    TRAP 0x1011
+    mov edi, 0x53ff00
+    mov esi, 0x200
+    GATE 0x1008
+    cmp rax, 0x100
+    jne 9f
+    movq rax, xmm9
+    cmp rax, rbx
+    jne 9f
+    dec r12d
+    jnz 7b
+    dec r14d
+    jnz 6b
+    EXIT 0
+8:  GATE 0x1005
+    movq rax, xmm9
+    cmp rax, rbx
+    jne 9f
+    EXIT 0
+9:  GATE 0x1014
+g_stress_end:
 
     # One thread reads standard input until a kick.
 g_input:
