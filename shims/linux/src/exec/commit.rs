@@ -63,7 +63,6 @@ fn reset(thread: &Arc<Thread>, program: &Prepared) {
     let actions = Arc::new(process.actions().without_handlers());
     *process.actions.lock() = actions;
     process.timers.clear_posix(process);
-    process.memory_barriers.store(0, Ordering::Relaxed);
     // While the old memory is there.
     release_guest_words(thread);
     {
@@ -115,7 +114,10 @@ fn load_program(thread: &Thread, program: &Prepared, moved: bool) -> Result<Star
     let old = process.memory();
     let memory = Arc::new(ProcessMemory::new(AddressSpace::new(seed)));
     *process.memory.lock() = memory.clone();
-    if !moved {
+    if moved {
+        // The host counts the new host process's time from 0.
+        process.usage.cpu_base_ns.store(0, Ordering::Relaxed);
+    } else {
         old.users.fetch_sub(1, Ordering::SeqCst);
     }
     drop(old);

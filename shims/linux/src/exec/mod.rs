@@ -13,4 +13,4 @@ mod strings;
 pub use commit::commit;
 pub use credentials::NewCredentials;
 pub use prepare::{Prepared, Request, prepare};
-pub use strings::{Strings, read_strings};
+pub use strings::{Strings, budget, read_strings};

@@ -267,7 +267,6 @@ fn new_process(call: &Call<'_>, request: &CloneRequest, id: u32) -> Result<Arc<P
         },
         personality: AtomicU32::new(parent.personality.load(Ordering::Relaxed)),
         timers: crate::time::ProcessTimers::default(),
-        memory_barriers: AtomicU32::new(parent.memory_barriers.load(Ordering::Relaxed)),
         niceness: AtomicU32::new(parent.niceness.load(Ordering::Relaxed)),
     }))
 }

@@ -7,7 +7,7 @@ use crate::task::{ExitStatus, Process, Thread, Tree};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use capsid_core::wait::Events;
-use capsid_platform::{Clock, platform};
+use capsid_platform::platform;
 use capsid_wire::{Operation, Request};
 use core::sync::atomic::Ordering;
 
@@ -84,9 +84,7 @@ fn end_process(tree: &mut Tree, process: &Arc<Process>, signals: &mut Signals) {
         let state = process.state.lock();
         state.exit.unwrap_or(ExitStatus(0))
     };
-    let used = platform()
-        .now(Clock::ProcessCpu)
-        .saturating_sub(process.usage.cpu_base_ns.load(Ordering::Relaxed));
+    let used = process.cpu_ns(process);
     process.usage.cpu_done_ns.store(used, Ordering::Relaxed);
     process.memory().users.fetch_sub(1, Ordering::SeqCst);
     process.timers.clear(process);
@@ -153,7 +151,7 @@ fn child_info(child: &Process, status: ExitStatus) -> SignalInfo {
         signal if status.0 & 0x80 != 0 => (CLD_DUMPED, signal),
         signal => (CLD_KILLED, signal),
     };
-    let ticks = child.cpu_ns() / TICK_NS;
+    let ticks = child.usage.cpu_done_ns.load(Ordering::Relaxed) / TICK_NS;
     SignalInfo::child(code, child.id, 0, value, [ticks, 0])
 }
 

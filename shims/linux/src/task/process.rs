@@ -6,8 +6,10 @@ use crate::task::{Limits, ProcessMemory, Thread};
 use crate::time::ProcessTimers;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use capsid_core::credentials::Credentials;
 use capsid_core::sync::Mutex;
 use capsid_core::wait::WaitQueue;
+use capsid_platform::{Clock, platform};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// A guest process (a thread group, in Linux's words).
@@ -49,8 +51,6 @@ pub struct Process {
     pub(crate) personality: AtomicU32,
     /// Interval and POSIX timers.
     pub(crate) timers: ProcessTimers,
-    /// How membarrier(2) was registered: bits of the commands.
-    pub(crate) memory_barriers: AtomicU32,
     /// `nice` value plus 20.
     pub(crate) niceness: AtomicU32,
 }
@@ -159,7 +159,6 @@ impl Process {
             },
             personality: AtomicU32::new(0),
             timers: ProcessTimers::default(),
-            memory_barriers: AtomicU32::new(0),
             niceness: AtomicU32::new(20),
             kernel,
         })
@@ -195,16 +194,28 @@ impl Process {
         self.actions.lock().clone()
     }
 
+    /// Who the process acts as: the credentials of its first thread; `None` once it has ended.
+    #[must_use]
+    pub fn credentials(&self) -> Option<Arc<Credentials>> {
+        let first = self.state.lock().threads.first().cloned()?;
+        Some(first.credentials())
+    }
+
     /// The live threads.
     #[must_use]
     pub fn threads(&self) -> Vec<Arc<Thread>> {
         self.state.lock().threads.clone()
     }
 
-    /// The CPU time used so far, in nanoseconds. The host is asked for a process that runs; one
-    /// that another thread asks about reads as of its last end.
+    /// The CPU time used so far, in nanoseconds. The host knows it of the calling process; of
+    /// another one that has not ended, nothing is known.
     #[must_use]
-    pub fn cpu_ns(&self) -> u64 {
-        self.usage.cpu_done_ns.load(Ordering::Relaxed)
+    pub fn cpu_ns(&self, caller: &Process) -> u64 {
+        if !core::ptr::eq(self, caller) {
+            return self.usage.cpu_done_ns.load(Ordering::Relaxed);
+        }
+        platform()
+            .now(Clock::ProcessCpu)
+            .saturating_sub(self.usage.cpu_base_ns.load(Ordering::Relaxed))
     }
 }

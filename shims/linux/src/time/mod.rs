@@ -4,7 +4,7 @@ mod process_timers;
 mod queue;
 mod timer;
 
-pub use process_timers::{IntervalKind, ProcessTimers};
+pub use process_timers::{IntervalKind, PosixTimer, ProcessTimers};
 pub use queue::TimerQueue;
 pub use timer::{Notify, Setting, Timer};
 

@@ -34,8 +34,8 @@ impl IntervalKind {
 pub struct PosixTimer {
     /// The timer.
     pub timer: Arc<Timer>,
-    /// The clock it was made for, with Linux's number.
-    pub clock: i32,
+    /// The clock it was made for.
+    pub clock: Clock,
 }
 
 /// The timers of a process.
