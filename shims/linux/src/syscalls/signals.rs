@@ -154,7 +154,7 @@ pub fn sys_rt_sigreturn(call: &mut Call<'_>) -> CallResult {
     // The handler's return took the first word of the frame.
     let frame = GuestAddr(call.registers.rsp.wrapping_sub(8));
     let thread = call.thread;
-    match restore_frame(frame, call.registers) {
+    match restore_frame(thread, frame, call.registers) {
         Ok(restored) => {
             thread.set_blocked(restored.mask);
             let mut own = thread.own.lock();
