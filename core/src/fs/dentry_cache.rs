@@ -51,6 +51,11 @@ fn shrink(looks: usize) {
     }
 }
 
+/// How many names are remembered.
+pub fn remembered_names() -> usize {
+    NAMES.lock().len()
+}
+
 /// Forgets every name that nothing uses: `drop_caches`, and tests.
 pub fn forget_unused() {
     // A directory can go only after its children, which may lie behind it in the queue.

@@ -99,9 +99,8 @@ impl OpenFile {
             *position = 1;
         }
         if *position == 1 {
-            let above = path.dentry().parent();
-            let above = above.as_ref().map_or(directory, |parent| parent.inode());
-            if emit(entry_of(b"..", &**above, 2)?).is_break() {
+            let above = path.above();
+            if emit(entry_of(b"..", &**above.inode(), 2)?).is_break() {
                 return Ok(());
             }
             *position = POSITION_BASE;

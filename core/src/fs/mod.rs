@@ -36,7 +36,7 @@ mod walk;
 mod xattr;
 
 pub use dentry::Dentry;
-pub use dentry_cache::forget_unused;
+pub use dentry_cache::{forget_unused, remembered_names};
 pub use detached::DetachedInode;
 pub use directory_file::{DirectoryFile, PathFile};
 pub use file::{Allocation, File, Mappable, WriteAt};

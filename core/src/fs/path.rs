@@ -110,6 +110,20 @@ impl Path {
         }
     }
 
+    /// The place above, across mounts and whatever a task's root is.
+    pub(super) fn above(&self) -> Path {
+        let mut at = self.clone();
+        while at.is_mount_root()
+            && let Some(point) = at.mount.point()
+        {
+            at = point;
+        }
+        match at.dentry.parent() {
+            Some(parent) => Path::new(at.mount, parent),
+            None => at,
+        }
+    }
+
     /// Reads the place as text from `root`, without what follows a removed name.
     #[must_use]
     pub fn text(&self, root: &Path) -> (Vec<u8>, Reach) {

@@ -87,14 +87,18 @@ impl<'a> Walk<'a> {
         if from_root && flags.contains(LookupFlags::BENEATH) {
             return Err(Errno::EXDEV);
         }
-        let at = if from_root { root } else { place.start };
-        Ok(Walk {
+        let mut walk = Walk {
             view,
             flags,
             root,
-            at: at.clone(),
+            at: place.start.clone(),
             links: 0,
-        })
+        };
+        if from_root {
+            walk.check_crossing(root)?;
+            walk.at = root.clone();
+        }
+        Ok(walk)
     }
 
     /// Walks all of `path` and leaves `at` at its end.

@@ -189,6 +189,40 @@ fn sequential_writes_make_one_run() {
 }
 
 #[test]
+fn files_that_grow_at_once_have_long_runs() {
+    crate::test_platform::install();
+    let options = TmpfsOptions {
+        pages: Some(20_000),
+        ..TmpfsOptions::default()
+    };
+    let tmpfs = Tmpfs::new(options);
+    let world = World::over(tmpfs.clone());
+    let open = |path: &str| {
+        let flags = StatusFlags::READ_WRITE;
+        world.open(path, flags, CreationFlags::CREATE).unwrap()
+    };
+    let files = [open("/f"), open("/g")];
+    let chunk = [5; PAGE];
+    for _ in 0..512 {
+        for open in &files {
+            let mut source = Source::kernel(&chunk);
+            open.file.write(WriteAt::End, &mut source).unwrap();
+        }
+    }
+    let mappable = files[0].file.mappable().unwrap();
+    let (mut runs, mut at) = (0, 0);
+    while at < 2 << 20 {
+        at += mappable.backing(at, (2 << 20) - at, false).unwrap().1;
+        runs += 1;
+    }
+    assert!(runs <= 20, "{runs} runs");
+    // What was set aside and not used comes back.
+    drop(files);
+    let statistics = tmpfs.statistics().unwrap();
+    assert_eq!(statistics.blocks - statistics.blocks_free, 1024);
+}
+
+#[test]
 fn the_size_limit_and_the_space_of_removed_files_count() {
     crate::test_platform::install();
     let options = TmpfsOptions {

@@ -8,6 +8,7 @@ mod names;
 pub(super) mod operations;
 mod overlay;
 mod speed;
+mod stubs;
 mod threads;
 mod tree_model;
 mod walk;

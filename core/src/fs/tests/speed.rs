@@ -8,16 +8,17 @@ use crate::io::{Destination, Source};
 use std::time::Instant;
 
 fn time(what: &str, mut operation: impl FnMut()) {
-    const ROUNDS: u32 = 200_000;
-    for _ in 0..1000 {
-        operation();
-    }
-    let start = Instant::now();
-    for _ in 0..ROUNDS {
-        operation();
-    }
-    let each = start.elapsed().as_nanos() / u128::from(ROUNDS);
-    std::println!("{what:20} {each:6} ns");
+    const ROUNDS: u32 = 2_000;
+    let mut batch = || {
+        let start = Instant::now();
+        for _ in 0..ROUNDS {
+            operation();
+        }
+        start.elapsed().as_nanos() / u128::from(ROUNDS)
+    };
+    // The best of many: other work on the machine only ever adds.
+    let best = (0..100).map(|_| batch()).min().unwrap_or(0);
+    std::println!("{what:20} {best:6} ns");
 }
 
 #[test]

@@ -7,41 +7,47 @@
 
 use super::Tmpfs;
 use super::extents::{ExtentMap, Found};
-use crate::fs::Allocation;
+use super::spare::Spare;
 use crate::io::{Destination, Source};
-use crate::memory::{Contents, Extent};
+use crate::memory::{Allocated, Contents, Extent};
 use crate::sync::RwLock;
 use capsid_platform::{Errno, PAGE_SIZE, PoolPage, platform};
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-const PAGE: u64 = PAGE_SIZE as u64;
+pub(super) const PAGE: u64 = PAGE_SIZE as u64;
 /// The largest size, in bytes.
-const SIZE_MAX: u64 = i64::MAX.cast_unsigned();
+pub(super) const SIZE_MAX: u64 = i64::MAX.cast_unsigned();
+/// A file that grows gets as many pages ahead as it has, up to this many: 1 MiB.
+const AHEAD_PAGES_MAX: u64 = 256;
+/// How many times the pages ahead must be there for some to be set aside.
+const ROOM_PER_AHEAD: u64 = 16;
 /// Cleared in place up to this many pages; more are given back to the host.
 const ZERO_PAGES_MAX: u32 = 16;
 
 /// The contents of a regular file.
 #[derive(Debug, Default)]
 pub(super) struct Content {
-    data: RwLock<Data>,
+    pub(super) data: RwLock<Data>,
     /// Written under the lock.
-    size: AtomicU64,
-    pages: AtomicU64,
+    pub(super) size: AtomicU64,
+    pub(super) pages: AtomicU64,
     version: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-struct Data {
-    extents: ExtentMap,
+pub(super) struct Data {
+    pub(super) extents: ExtentMap,
     /// Pages mapped, each as often as it is.
-    held: u64,
+    pub(super) held: u64,
+    /// Pages set aside for the file to grow into.
+    spare: Spare,
     /// The file was cut while mapped: pages lie beyond its end for the mappings' sake.
     cut: bool,
 }
 
 /// The offset in its page, and the number of that page.
-fn split(offset: u64) -> (u64, usize) {
+pub(super) fn split(offset: u64) -> (u64, usize) {
     // The remainder is below the page size.
     (offset / PAGE, usize::try_from(offset % PAGE).unwrap_or(0))
 }
@@ -64,7 +70,7 @@ impl Content {
         self.version.load(Ordering::Acquire)
     }
 
-    fn touch(&self) {
+    pub(super) fn touch(&self) {
         self.version.fetch_add(1, Ordering::Release);
     }
 
@@ -177,8 +183,7 @@ impl Content {
     ) -> Result<(usize, usize), Errno> {
         let (page, within) = split(offset);
         let pages = (within + count).div_ceil(PAGE_SIZE) as u64;
-        let near = data.extents.end_before(page);
-        let allocated = tmpfs.allocate(pages, near, Contents::Unspecified)?;
+        let allocated = self.take_pages(data, tmpfs, page, pages)?;
         let extent = allocated.extent;
         let space = bytes(extent.count.into());
         let meant = count.min(space - within);
@@ -213,8 +218,42 @@ impl Content {
         moved.map(|moved| (moved, meant))
     }
 
+    /// Up to `count` pages for a hole that begins at `page`. A file that goes on growing at its
+    /// end gets more than it needs, so that two files that grow at once have long runs each.
+    fn take_pages(
+        &self,
+        data: &mut Data,
+        tmpfs: &Tmpfs,
+        page: u64,
+        count: u64,
+    ) -> Result<Allocated, Errno> {
+        let near = data.extents.end_before(page);
+        if let Some(near) = near
+            && let Some(spare) = data.spare.take(near, count)
+        {
+            return Ok(spare);
+        }
+        let grows = near.is_some() && page >= self.size().div_ceil(PAGE);
+        let ahead = data.extents.pages().min(AHEAD_PAGES_MAX);
+        if !grows || ahead <= count || tmpfs.room() / ROOM_PER_AHEAD < ahead {
+            return tmpfs.allocate(count, near, Contents::Unspecified);
+        }
+        data.spare.release(tmpfs);
+        let allocated = tmpfs.allocate(ahead, near, Contents::Unspecified)?;
+        Ok(data.spare.keep_beyond(allocated, count))
+    }
+
+    /// Gives back what was set aside for growing.
+    pub(super) fn settle(&self, tmpfs: &Tmpfs) {
+        // Nothing to do for most: readers pass without the lock for writing.
+        if self.data.read().spare.is_empty() {
+            return;
+        }
+        self.data.write().spare.release(tmpfs);
+    }
+
     /// Clears the page that `end` lies in from there on: a mapping may have written to it.
-    fn clear_tail(&self, data: &Data, end: u64) {
+    pub(super) fn clear_tail(&self, data: &Data, end: u64) {
         let (page, within) = split(end);
         if within == 0 {
             return;
@@ -237,6 +276,7 @@ impl Content {
         if size <= before {
             let range = size.div_ceil(PAGE)..u64::MAX;
             data.cut |= data.held > 0;
+            data.spare.release(tmpfs);
             self.drop_pages(&mut data, tmpfs, range);
         }
         self.size.store(size, Ordering::Relaxed);
@@ -245,7 +285,7 @@ impl Content {
     }
 
     /// Frees the pages of a range; clears those of a mapped file instead.
-    fn drop_pages(&self, data: &mut Data, tmpfs: &Tmpfs, range: Range<u64>) {
+    pub(super) fn drop_pages(&self, data: &mut Data, tmpfs: &Tmpfs, range: Range<u64>) {
         if range.is_empty() {
             return;
         }
@@ -263,154 +303,6 @@ impl Content {
             tmpfs.free(extent);
         }
         self.pages.store(data.extents.pages(), Ordering::Relaxed);
-    }
-
-    /// Makes `range` (bytes) read as zero, freeing whole pages.
-    fn punch(&self, data: &mut Data, tmpfs: &Tmpfs, range: Range<u64>) {
-        let first = range.start.div_ceil(PAGE);
-        let last = range.end / PAGE;
-        let clear = |data: &Data, from: u64, to: u64| {
-            let (page, within) = split(from);
-            if let Found::Pages(extent) = data.extents.find(page) {
-                let length = usize::try_from(to - from).unwrap_or(PAGE_SIZE);
-                platform().pool_zero(extent.start, within, length);
-            }
-        };
-        if first > last {
-            // Inside one page.
-            clear(data, range.start, range.end);
-            return;
-        }
-        if range.start < first * PAGE {
-            clear(data, range.start, first * PAGE);
-        }
-        if last * PAGE < range.end {
-            clear(data, last * PAGE, range.end);
-        }
-        self.drop_pages(data, tmpfs, first..last);
-    }
-
-    /// Fills the holes of a range of pages with zeroed pages: `ENOSPC`, and nothing is kept then.
-    fn reserve(&self, data: &mut Data, tmpfs: &Tmpfs, range: Range<u64>) -> Result<(), Errno> {
-        let there: u64 = data
-            .extents
-            .in_range(range.clone())
-            .iter()
-            .map(|extent| u64::from(extent.count))
-            .sum();
-        if range.end - range.start - there > tmpfs.room() {
-            return Err(Errno::ENOSPC);
-        }
-        let mut added = alloc::vec::Vec::new();
-        let mut page = range.start;
-        let mut result = Ok(());
-        while page < range.end {
-            let left = range.end - page;
-            match data.extents.find(page) {
-                Found::Pages(extent) => page += u64::from(extent.count),
-                Found::Hole(count) => {
-                    let near = data.extents.end_before(page);
-                    match tmpfs.allocate(count.min(left), near, Contents::Zeroed) {
-                        Ok(allocated) => {
-                            let count = u64::from(allocated.extent.count);
-                            data.extents.insert(page, allocated.extent);
-                            added.push(page..page + count);
-                            page += count;
-                        }
-                        Err(error) => {
-                            result = Err(error);
-                            break;
-                        }
-                    }
-                }
-            }
-        }
-        if result.is_err() {
-            for range in added {
-                for extent in data.extents.remove(range) {
-                    tmpfs.free(extent);
-                }
-            }
-        }
-        self.pages.store(data.extents.pages(), Ordering::Relaxed);
-        result
-    }
-
-    /// Reserves or frees space, fallocate(2).
-    pub(super) fn allocate(
-        &self,
-        tmpfs: &Tmpfs,
-        what: Allocation,
-        offset: u64,
-        length: u64,
-    ) -> Result<(), Errno> {
-        if length == 0 {
-            return Err(Errno::EINVAL);
-        }
-        let end = offset.checked_add(length).ok_or(Errno::EFBIG)?;
-        if end > SIZE_MAX {
-            return Err(Errno::EFBIG);
-        }
-        let mut data = self.data.write();
-        let size = self.size();
-        let pages = offset / PAGE..end.div_ceil(PAGE);
-        match what {
-            Allocation::Extend | Allocation::KeepSize => {
-                self.reserve(&mut data, tmpfs, pages)?;
-            }
-            Allocation::PunchHole => self.punch(&mut data, tmpfs, offset..end),
-            Allocation::Zero | Allocation::ZeroKeepSize => {
-                self.punch(&mut data, tmpfs, offset..end);
-                self.reserve(&mut data, tmpfs, pages)?;
-            }
-            Allocation::Collapse | Allocation::Insert => {
-                if !offset.is_multiple_of(PAGE) || !length.is_multiple_of(PAGE) {
-                    return Err(Errno::EINVAL);
-                }
-                if data.held > 0 {
-                    // Mappings of pages that move would show the wrong bytes.
-                    return Err(Errno::EOPNOTSUPP);
-                }
-                return self.move_pages(&mut data, tmpfs, what, offset..end);
-            }
-        }
-        if matches!(what, Allocation::Extend | Allocation::Zero) && end > size {
-            self.clear_tail(&data, size);
-            self.size.store(end, Ordering::Relaxed);
-        }
-        self.touch();
-        Ok(())
-    }
-
-    fn move_pages(
-        &self,
-        data: &mut Data,
-        tmpfs: &Tmpfs,
-        what: Allocation,
-        range: Range<u64>,
-    ) -> Result<(), Errno> {
-        let size = self.size();
-        let length = range.end - range.start;
-        let (first, last) = (range.start / PAGE, range.end / PAGE);
-        let new_size = if what == Allocation::Collapse {
-            if range.end >= size {
-                return Err(Errno::EINVAL);
-            }
-            self.drop_pages(data, tmpfs, first..last);
-            data.extents.shift(last, first);
-            size - length
-        } else {
-            if range.start >= size {
-                return Err(Errno::EINVAL);
-            }
-            let grown = size.checked_add(length).filter(|size| *size <= SIZE_MAX);
-            let grown = grown.ok_or(Errno::EFBIG)?;
-            data.extents.shift(first, last);
-            grown
-        };
-        self.size.store(new_size, Ordering::Relaxed);
-        self.touch();
-        Ok(())
     }
 
     /// The next data, or the next hole, at or after `offset`: `ENXIO`.
@@ -486,6 +378,7 @@ impl Content {
     pub(super) fn free(&mut self, tmpfs: &Tmpfs) {
         let data = self.data.get_mut();
         data.held = 0;
+        data.spare.release(tmpfs);
         for extent in data.extents.remove(0..u64::MAX) {
             tmpfs.free(extent);
         }

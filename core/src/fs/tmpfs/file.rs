@@ -84,6 +84,12 @@ impl File for TmpInode {
         Ok(())
     }
 
+    fn closed(&self, last: bool) {
+        if last && let Ok(content) = self.content() {
+            content.settle(&self.tmpfs);
+        }
+    }
+
     fn mappable(&self) -> Result<&dyn Mappable, Errno> {
         self.content().map_err(|_| Errno::ENODEV)?;
         Ok(self)
@@ -153,6 +159,10 @@ impl File for UntimedFile {
 
     fn sync(&self, data_only: bool) -> Result<(), Errno> {
         self.0.sync(data_only)
+    }
+
+    fn closed(&self, last: bool) {
+        self.0.closed(last);
     }
 
     fn mappable(&self) -> Result<&dyn Mappable, Errno> {

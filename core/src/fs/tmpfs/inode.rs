@@ -87,12 +87,12 @@ impl TmpInode {
         }
     }
 
-    fn is_directory(&self) -> bool {
+    pub(super) fn is_directory(&self) -> bool {
         matches!(self.node, Node::Directory(_))
     }
 
     /// The names in it: `ENOTDIR`.
-    fn directory(&self) -> Result<&RwLock<Directory>, Errno> {
+    pub(super) fn directory(&self) -> Result<&RwLock<Directory>, Errno> {
         match &self.node {
             Node::Directory(directory) => Ok(directory),
             _ => Err(Errno::ENOTDIR),
@@ -122,7 +122,7 @@ impl TmpInode {
     }
 
     /// Counts the link that a new name of `inode` in this directory makes, and the new `..`.
-    fn link_child(&self, inode: &TmpInode) {
+    pub(super) fn link_child(&self, inode: &TmpInode) {
         inode.nameless.store(false, Ordering::Relaxed);
         if inode.is_directory() {
             inode.attributes.add_links(2);
@@ -132,7 +132,7 @@ impl TmpInode {
         }
     }
 
-    fn unlink_child(&self, inode: &TmpInode, now: u64) {
+    pub(super) fn unlink_child(&self, inode: &TmpInode, now: u64) {
         if inode.is_directory() {
             inode.attributes.remove_links(2);
             self.attributes.remove_links(1);
@@ -342,92 +342,6 @@ impl Inode for TmpInode {
 
     fn xattr_names(&self) -> Result<Vec<Vec<u8>>, Errno> {
         Ok(self.xattrs.names())
-    }
-}
-
-impl TmpInode {
-    /// Marks a directory as removed, if it has no names: `ENOTEMPTY`, `ENOTDIR`.
-    fn remove_if_empty(&self) -> Result<(), Errno> {
-        let mut inside = self.directory()?.write();
-        if !inside.is_empty() {
-            return Err(Errno::ENOTEMPTY);
-        }
-        inside.mark_removed();
-        Ok(())
-    }
-
-    /// Renames; the file system's names are locked, so the steps need no common directory lock.
-    fn rename_locked(
-        &self,
-        name: &[u8],
-        new_parent: &TmpInode,
-        new_name: &[u8],
-        flags: RenameFlags,
-    ) -> Result<(), Errno> {
-        let source = self.directory()?.read().find(name)?.clone();
-        let target = match new_parent.directory()?.read() {
-            directory if directory.is_removed() => return Err(Errno::ENOENT),
-            directory => directory.find(new_name).ok().cloned(),
-        };
-        let now = now();
-        if flags.contains(RenameFlags::EXCHANGE) {
-            let target = target.ok_or(Errno::ENOENT)?;
-            self.directory()?.write().insert(name, target.clone());
-            new_parent
-                .directory()?
-                .write()
-                .insert(new_name, source.clone());
-            if source.is_directory() != target.is_directory() {
-                let (gains, loses) = if source.is_directory() {
-                    (new_parent, self)
-                } else {
-                    (self, new_parent)
-                };
-                gains.attributes.add_links(1);
-                loses.attributes.remove_links(1);
-            }
-            target.attributes.changed(now);
-        } else {
-            if let Some(target) = &target {
-                if flags.contains(RenameFlags::NOREPLACE) {
-                    return Err(Errno::EEXIST);
-                }
-                if Arc::ptr_eq(target, &source) {
-                    return Ok(());
-                }
-                match (source.is_directory(), target.is_directory()) {
-                    (true, false) => return Err(Errno::ENOTDIR),
-                    (false, true) => return Err(Errno::EISDIR),
-                    (true, true) => target.remove_if_empty()?,
-                    (false, false) => {}
-                }
-                new_parent.unlink_child(target, now);
-            }
-            self.directory()?.write().remove(name);
-            new_parent
-                .directory()?
-                .write()
-                .insert(new_name, source.clone());
-            if source.is_directory() {
-                self.attributes.remove_links(1);
-                new_parent.attributes.add_links(1);
-            }
-            if flags.contains(RenameFlags::WHITEOUT) {
-                self.leave_whiteout(name)?;
-            }
-        }
-        source.attributes.changed(now);
-        self.attributes.modified(now);
-        new_parent.attributes.modified(now);
-        Ok(())
-    }
-
-    fn leave_whiteout(&self, name: &[u8]) -> Result<(), Errno> {
-        let node = NewNode::CharacterDevice(DeviceId::default());
-        let whiteout = TmpInode::new(&self.tmpfs, node, 0, Owner::default());
-        self.link_child(&whiteout);
-        self.directory()?.write().insert(name, whiteout);
-        Ok(())
     }
 }
 

@@ -3,12 +3,15 @@
 //! Access times are kept as with Linux's `relatime`, without its daily update: a read moves the
 //! access time only if a change came after it.
 
+mod allocation;
 mod attributes;
 mod content;
 mod directory;
 mod extents;
 mod file;
 mod inode;
+mod rename;
+mod spare;
 mod xattrs;
 
 use crate::fs::{
