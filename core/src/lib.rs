@@ -14,6 +14,7 @@ pub mod host_events;
 pub mod io;
 pub mod ipc;
 pub mod memory;
+pub mod net;
 pub mod random;
 #[cfg(test)]
 mod test_platform;
