@@ -89,7 +89,7 @@ impl Command {
             .split_first()
             .expect("a command has a program");
         let mut command = std::process::Command::new(program);
-        command.args(rest).env_clear().envs([
+        command.args(rest).current_dir("/").env_clear().envs([
             (
                 "PATH",
                 "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
