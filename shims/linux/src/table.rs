@@ -355,6 +355,24 @@ table! {
     __NR_copy_file_range splice::sys_copy_file_range [Fd Pointer Fd Pointer Size Hex];
     __NR_splice splice::sys_splice [Fd Pointer Fd Pointer Size Hex];
     __NR_tee splice::sys_tee [Fd Fd Size Hex];
+    __NR_socket socket::sys_socket [Int Hex Int];
+    __NR_socketpair socket::sys_socketpair [Int Hex Int Pointer];
+    __NR_bind socket::sys_bind [Fd Pointer Int];
+    __NR_listen socket::sys_listen [Fd Int];
+    __NR_accept socket::sys_accept [Fd Pointer Pointer];
+    __NR_accept4 socket::sys_accept4 [Fd Pointer Pointer OpenFlags];
+    __NR_connect socket::sys_connect [Fd Pointer Int];
+    __NR_shutdown socket::sys_shutdown [Fd Int];
+    __NR_getsockname socket::sys_getsockname [Fd Pointer Pointer];
+    __NR_getpeername socket::sys_getpeername [Fd Pointer Pointer];
+    __NR_getsockopt socket::options::sys_getsockopt [Fd Int Int Pointer Pointer];
+    __NR_setsockopt socket::options::sys_setsockopt [Fd Int Int Pointer Int];
+    __NR_sendto socket::message::sys_sendto [Fd Bytes Size Hex Pointer Int];
+    __NR_recvfrom socket::message::sys_recvfrom [Fd Pointer Size Hex Pointer Pointer];
+    __NR_sendmsg socket::message::sys_sendmsg [Fd Pointer Hex];
+    __NR_recvmsg socket::message::sys_recvmsg [Fd Pointer Hex];
+    __NR_sendmmsg socket::message::sys_sendmmsg [Fd Pointer Int Hex];
+    __NR_recvmmsg socket::message::sys_recvmmsg [Fd Pointer Int Hex Pointer];
     __NR_vmsplice splice::sys_vmsplice [Fd Pointer Int Hex];
 }
 

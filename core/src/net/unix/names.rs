@@ -39,13 +39,17 @@ pub fn bind_inode(inode: &Arc<dyn Inode>, socket: &UnixSocket) -> Result<(), Err
 pub fn find_inode(inode: &Arc<dyn Inode>) -> Result<Arc<UnixSocket>, Errno> {
     let binding = inode.attachment().and_then(|place| place.get::<Binding>());
     let socket = binding.and_then(|binding| binding.0.upgrade());
-    socket.filter(|socket| !socket.is_dead()).ok_or(Errno::ECONNREFUSED)
+    socket
+        .filter(|socket| !socket.is_dead())
+        .ok_or(Errno::ECONNREFUSED)
 }
 
 /// The socket with an abstract name: `ECONNREFUSED`.
 pub fn find_abstract(name: &[u8]) -> Result<Arc<UnixSocket>, Errno> {
     let socket = ABSTRACT.lock().get(name).and_then(Weak::upgrade);
-    socket.filter(|socket| !socket.is_dead()).ok_or(Errno::ECONNREFUSED)
+    socket
+        .filter(|socket| !socket.is_dead())
+        .ok_or(Errno::ECONNREFUSED)
 }
 
 impl UnixSocket {
@@ -70,7 +74,10 @@ impl UnixSocket {
             return Err(Errno::EINVAL);
         }
         let mut names = ABSTRACT.lock();
-        if names.get(&name).is_some_and(|other| other.strong_count() > 0) {
+        if names
+            .get(&name)
+            .is_some_and(|other| other.strong_count() > 0)
+        {
             return Err(Errno::EADDRINUSE);
         }
         names.insert(name.clone(), self.me.clone());
@@ -99,7 +106,10 @@ impl UnixSocket {
         let name = self.state.lock().name.clone();
         if let Name::Abstract(name) = name {
             let mut names = ABSTRACT.lock();
-            if names.get(&name).is_some_and(|holder| Weak::ptr_eq(holder, &self.me)) {
+            if names
+                .get(&name)
+                .is_some_and(|holder| Weak::ptr_eq(holder, &self.me))
+            {
                 names.remove(&name);
             }
         }

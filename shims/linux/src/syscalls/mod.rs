@@ -34,6 +34,7 @@ pub mod schedule;
 pub mod seek;
 pub mod select;
 pub mod signals;
+pub mod socket;
 pub mod splice;
 pub mod stat;
 pub mod statfs;
