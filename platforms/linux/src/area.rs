@@ -71,6 +71,8 @@ pub struct ThreadArea {
     pub generation: AtomicU64,
     /// The address of the word of an interruptible wait in progress, or 0.
     pub waiting: AtomicUsize,
+    /// The value with which that word lets the thread sleep.
+    pub waiting_value: AtomicU32,
     /// How long the next wait spins first, in ticks of the time-stamp counter.
     pub spin_ticks: u64,
     /// Waits since one was last tried with spinning although it had not paid.

@@ -262,13 +262,13 @@ pub fn kick(token: ThreadToken) {
     }
     let area = Block(index).area();
     // SAFETY: blocks stay mapped; the fields are atomics.
-    let (alive, pending, waiting) =
-        unsafe { (&(*area).generation, &(*area).pending, &(*area).waiting) };
+    let (alive, pending) = unsafe { (&(*area).generation, &(*area).pending) };
     if alive.load(Ordering::SeqCst) != generation {
         return;
     }
     pending.fetch_or(PENDING_ENTRY | PENDING_WAIT, Ordering::SeqCst);
-    if area == area::current() || wait::wake_waiter(waiting) {
+    // SAFETY: the area is a block's.
+    if area == area::current() || unsafe { wait::wake_waiter(area) } {
         return;
     }
     // SAFETY: as above.

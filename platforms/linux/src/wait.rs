@@ -1,6 +1,6 @@
 //! Sleeping on words and waking sleepers: futex(2) between all processes of the sandbox.
 
-use crate::area::{self, PENDING_WAIT};
+use crate::area::{self, PENDING_WAIT, ThreadArea};
 use crate::{copy, host, start};
 use capsid_platform::{WaitMode, WaitOutcome};
 use core::arch::global_asm;
@@ -21,7 +21,6 @@ const RETRY_SPIN_EVERY: u32 = 32;
 /// How often a kick looks again for a waiter that was about to sleep.
 const KICK_ATTEMPTS: u32 = 64;
 
-const EINTR: isize = -4;
 const ETIMEDOUT: isize = -110;
 
 unsafe extern "C" {
@@ -94,35 +93,68 @@ pub fn wait(
     deadline_ns: Option<u64>,
     mode: WaitMode,
 ) -> WaitOutcome {
-    let area = area::current();
-    // SAFETY: the calling thread's own area; these fields are atomics.
-    let (pending, waiting) = unsafe { (&(*area).pending, &(*area).waiting) };
-    if spin(word, expected, pending, mode) {
-        return WaitOutcome::Woken;
+    if mode == WaitMode::Uninterruptible {
+        static NEVER: AtomicU32 = AtomicU32::new(0);
+        if spin(word, expected, &NEVER) {
+            return WaitOutcome::Woken;
+        }
+        return match counted_sleep(word, expected, deadline_ns, &NEVER) {
+            ETIMEDOUT => WaitOutcome::TimedOut,
+            _ => WaitOutcome::Woken,
+        };
     }
+    let announced = Announced::new(word, expected);
+    let result = if spin(word, expected, announced.pending) {
+        0
+    } else {
+        counted_sleep(word, expected, deadline_ns, announced.pending)
+    };
+    if announced.end() {
+        return WaitOutcome::Interrupted;
+    }
+    match result {
+        ETIMEDOUT => WaitOutcome::TimedOut,
+        _ => WaitOutcome::Woken,
+    }
+}
+
+/// An interruptible wait that kicks can see.
+struct Announced {
+    pending: &'static AtomicU32,
+    waiting: &'static AtomicUsize,
+}
+
+impl Announced {
+    fn new(word: &AtomicU32, expected: u32) -> Announced {
+        let area = area::current();
+        // SAFETY: the calling thread's own area, which stays mapped; these fields are atomics.
+        let (pending, waiting, value) =
+            unsafe { (&(*area).pending, &(*area).waiting, &(*area).waiting_value) };
+        value.store(expected, Ordering::Relaxed);
+        waiting.store(word.as_ptr() as usize, Ordering::SeqCst);
+        Announced { pending, waiting }
+    }
+
+    /// Ends the wait; `true` if a kick came. A kick that saw the wait is seen here.
+    fn end(self) -> bool {
+        self.waiting.store(0, Ordering::SeqCst);
+        self.pending.load(Ordering::SeqCst) & PENDING_WAIT != 0
+            && self.pending.fetch_and(!PENDING_WAIT, Ordering::SeqCst) & PENDING_WAIT != 0
+    }
+}
+
+/// Sleeps where [`wake`] can see that someone does.
+fn counted_sleep(
+    word: &AtomicU32,
+    expected: u32,
+    deadline_ns: Option<u64>,
+    pending: &AtomicU32,
+) -> isize {
     let count = sleepers(word);
     count.fetch_add(1, Ordering::SeqCst);
-    let outcome = if mode == WaitMode::Interruptible {
-        waiting.store(word.as_ptr() as usize, Ordering::SeqCst);
-        let result = sleep(word, expected, deadline_ns, pending);
-        waiting.store(0, Ordering::SeqCst);
-        match result {
-            _ if pending.load(Ordering::SeqCst) & PENDING_WAIT != 0 => {
-                pending.fetch_and(!PENDING_WAIT, Ordering::SeqCst);
-                WaitOutcome::Interrupted
-            }
-            ETIMEDOUT => WaitOutcome::TimedOut,
-            _ => WaitOutcome::Woken,
-        }
-    } else {
-        static NEVER: AtomicU32 = AtomicU32::new(0);
-        match sleep(word, expected, deadline_ns, &NEVER) {
-            ETIMEDOUT => WaitOutcome::TimedOut,
-            _ => WaitOutcome::Woken,
-        }
-    };
+    let result = sleep(word, expected, deadline_ns, pending);
     count.fetch_sub(1, Ordering::SeqCst);
-    outcome
+    result
 }
 
 /// Sleeps in the host.
@@ -149,32 +181,24 @@ fn sleep(word: &AtomicU32, expected: u32, deadline_ns: Option<u64>, pending: &At
 /// Sleeps for locks of the platform's own: no spinning, no kicks, on any stack.
 pub fn sleep_plainly(word: &AtomicU32, expected: u32) {
     static NEVER: AtomicU32 = AtomicU32::new(0);
-    let count = sleepers(word);
-    count.fetch_add(1, Ordering::SeqCst);
-    sleep(word, expected, None, &NEVER);
-    count.fetch_sub(1, Ordering::SeqCst);
+    counted_sleep(word, expected, None, &NEVER);
 }
 
-/// Sleeps on a word that someone outside the sandbox's threads wakes; `true` if a kick ended it.
+/// Sleeps on a word that the broker wakes; `true` if a kick ended it.
 pub fn sleep_on_broker(word: &AtomicU32, expected: u32, mode: WaitMode) -> bool {
     static NEVER: AtomicU32 = AtomicU32::new(0);
     if mode == WaitMode::Uninterruptible {
         sleep(word, expected, None, &NEVER);
         return false;
     }
-    let area = area::current();
-    // SAFETY: as in `wait`.
-    let (pending, waiting) = unsafe { (&(*area).pending, &(*area).waiting) };
-    waiting.store(word.as_ptr() as usize, Ordering::SeqCst);
-    let result = sleep(word, expected, None, pending);
-    waiting.store(0, Ordering::SeqCst);
-    let kicked = pending.fetch_and(!PENDING_WAIT, Ordering::SeqCst) & PENDING_WAIT != 0;
-    kicked || result == EINTR && pending.load(Ordering::SeqCst) != 0
+    let announced = Announced::new(word, expected);
+    sleep(word, expected, None, announced.pending);
+    announced.end()
 }
 
 /// Spins until the word changes, for as long as it has paid for this thread before. With another
 /// processor the waker is often microseconds away, and a sleep and a wake cost more than that.
-fn spin(word: &AtomicU32, expected: u32, pending: &AtomicU32, mode: WaitMode) -> bool {
+fn spin(word: &AtomicU32, expected: u32, pending: &AtomicU32) -> bool {
     if !start::has_other_processors() {
         return word.load(Ordering::Acquire) != expected;
     }
@@ -198,8 +222,7 @@ fn spin(word: &AtomicU32, expected: u32, pending: &AtomicU32, mode: WaitMode) ->
             }
             spin_loop();
         }
-        let kicked =
-            mode == WaitMode::Interruptible && pending.load(Ordering::Relaxed) & PENDING_WAIT != 0;
+        let kicked = pending.load(Ordering::Relaxed) & PENDING_WAIT != 0;
         // SAFETY: reads a counter.
         if kicked || unsafe { _rdtsc() }.wrapping_sub(start) > *ticks {
             break;
@@ -243,22 +266,31 @@ pub fn wake_in_host(word: usize, count: u32) -> usize {
     usize::try_from(result).unwrap_or(0)
 }
 
-/// Ends an interruptible wait of a thread whose pending flag was just set; `false` if it does not
-/// wait, and has to be signalled.
-pub fn wake_waiter(waiting: &AtomicUsize) -> bool {
+/// Ends an interruptible wait of the thread of `area`, whose pending flag was just set; `false` if it
+/// does not wait, and has to be signalled.
+///
+/// # Safety
+/// `area` is a block's.
+pub unsafe fn wake_waiter(area: *const ThreadArea) -> bool {
+    // SAFETY: blocks stay mapped; the fields are atomics.
+    let (waiting, value) = unsafe { (&(*area).waiting, &(*area).waiting_value) };
     let word = waiting.load(Ordering::SeqCst);
     if word == 0 {
         return false;
     }
+    // From here on the thread cannot leave this wait without a look at the flag. It may have had its
+    // last look before the sleep, though.
     for _ in 0..KICK_ATTEMPTS {
-        if wake_in_host(word, u32::MAX) > 0 {
+        // SAFETY: the word of a wait lies in library-OS memory, which stays mapped. If the wait has
+        // ended it may be something else's by now: the value read then does no harm.
+        let now = unsafe { (*(word as *const AtomicU32)).load(Ordering::SeqCst) };
+        if waiting.load(Ordering::SeqCst) != word
+            || now != value.load(Ordering::Relaxed)
+            || wake_in_host(word, u32::MAX) > 0
+        {
             return true;
         }
-        // It is between its look at the flag and its sleep, or awake already.
         spin_loop();
-        if waiting.load(Ordering::SeqCst) != word {
-            return false;
-        }
     }
     false
 }

@@ -277,8 +277,8 @@ fn answer(wire: &Wire, index: usize, outcome: &mut Outcome) -> Option<End> {
                 )
             };
         }
-        // Input never comes: the request is taken at its cancellation.
-        Some(Operation::ReadInput) => {
+        // No events come: the request is taken at its cancellation.
+        Some(Operation::WaitEvents) => {
             if slot.state.load(Ordering::SeqCst) & STATE_CANCEL == 0 {
                 return None;
             }

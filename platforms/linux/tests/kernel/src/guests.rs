@@ -589,7 +589,7 @@ g_stress:
 9:  GATE 0x1014
 g_stress_end:
 
-    # One thread reads standard input until a kick.
+    # One thread waits for events of the broker until a kick.
 g_input:
     lea rdi, [rip + 5f]
     mov esi, 0x520000

@@ -313,12 +313,12 @@ impl Thread {
                 platform().restore_extended_state(&buffer);
                 0
             }
-            // Counts, then asks for standard input.
+            // Counts, then waits for events of the broker.
             0x1016 => {
                 world.counter.fetch_add(1, Ordering::SeqCst);
                 platform().wake(&world.counter, u32::MAX);
                 let request = Request {
-                    operation: Operation::ReadInput,
+                    operation: Operation::WaitEvents,
                     args: [1, 0, 0, 0, 0, 0],
                     data_len: 0,
                 };
