@@ -14,7 +14,7 @@ pub enum Operation {
     /// Attributes of the components of a path, in one round trip. `args`: export, flags of
     /// `LOOKUP_*`, number of leading components whose attributes are not wanted. Reply: see
     /// [`LookupReply`]; data: one [`HostStat`] for each component looked at (the root itself for
-    /// the empty path), then the target if the last is a symlink, or the contents if asked for.
+    /// the empty path), then the target if the last is a symlink.
     Lookup = 1,
     /// Opens a path. `args`: export, open flags (the access mode and `O_CREAT`, `O_EXCL`,
     /// `O_TRUNC`, `O_APPEND`, `O_DIRECTORY`), mode, flags of `OPEN_*`. Reply: `value` = handle, or
@@ -132,13 +132,10 @@ impl Operation {
     }
 }
 
-/// [`Operation::Lookup`]: if the path ends at a regular file, donate a descriptor to read it,
-/// unless its contents come along.
+/// [`Operation::Lookup`]: if the path ends at a regular file, donate a descriptor to read it.
 pub const LOOKUP_OPEN: u64 = 1;
-/// [`Operation::Lookup`]: if the path ends at a regular file that fits, send its contents.
-pub const LOOKUP_CONTENTS: u64 = 2;
 /// The most components that one [`Operation::Lookup`] looks at.
-pub const LOOKUP_COMPONENTS: usize = 128;
+pub const LOOKUP_COMPONENTS: u32 = 128;
 /// [`Operation::WaitEvents`]: bit of standard input; output and error have the next two.
 pub const EVENT_STREAM: u64 = 1 << 32;
 /// [`Operation::Open`]: keep no handle: the donated descriptor is all that is wanted.

@@ -67,12 +67,28 @@ impl IdMap {
 
 /// Reads the attributes of an open file; an `O_PATH` descriptor will do.
 pub fn stat(file: BorrowedFd<'_>) -> Result<Statx, Errno> {
-    rustix::fs::statx(
-        file,
-        c"",
-        AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC,
-        StatxFlags::BASIC_STATS | StatxFlags::BTIME,
-    )
+    read_attributes(file, c"".to_bytes(), AtFlags::EMPTY_PATH)
+}
+
+/// Reads the attributes of one name in a directory. A symlink is not followed.
+pub fn stat_at(directory: BorrowedFd<'_>, name: &[u8]) -> Result<Statx, Errno> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    read_attributes(directory, name, flags)
+}
+
+fn read_attributes(file: BorrowedFd<'_>, name: &[u8], flags: AtFlags) -> Result<Statx, Errno> {
+    let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+    rustix::fs::statx(file, name, flags | AtFlags::STATX_DONT_SYNC, wanted)
+}
+
+/// `EISDIR`, `ELOOP` or `ENXIO` unless the file is a regular one.
+pub fn check_regular(stat: &Statx) -> Result<(), Errno> {
+    match file_type(stat) {
+        FileType::RegularFile => Ok(()),
+        FileType::Directory => Err(Errno::ISDIR),
+        FileType::Symlink => Err(Errno::LOOP),
+        _ => Err(Errno::NXIO),
+    }
 }
 
 /// The type of a file.

@@ -1,14 +1,15 @@
 //! Exports: the host directories and files that a sandbox may reach, and what may be done there.
 
-use crate::attributes::{IdMap, allowed_mode, append, file_type, stat, to_wire};
+use crate::attributes::{IdMap, allowed_mode, check_regular, file_type, stat, stat_at, to_wire};
 use crate::paths::ExportPath;
 use crate::reopen::Reopener;
-use capsid_wire::layout::DATA_BYTES;
-use capsid_wire::message::{LOOKUP_COMPONENTS, LOOKUP_CONTENTS, LOOKUP_OPEN};
-use capsid_wire::{HostStat, LookupReply};
+use capsid_wire::HostStat;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
+use std::collections::HashMap;
+use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What of a directory is exported.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,12 +54,26 @@ pub enum Readers {
 #[derive(Debug)]
 pub struct Export {
     /// `O_PATH`: names the place and allows nothing.
-    root: OwnedFd,
+    root: Arc<OwnedFd>,
     writable: bool,
     directory: bool,
     scope: Scope,
     readers: Readers,
+    /// Directories of a stable export that were walked through lately.
+    walked: Option<Mutex<HashMap<Vec<u8>, Arc<OwnedFd>>>>,
 }
+
+/// Whether the contents of an export may change during the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stability {
+    /// They do not: what was seen once holds.
+    Stable,
+    /// They may.
+    Changing,
+}
+
+/// How many directories are kept open for walks through them.
+const WALKED_DIRECTORIES: usize = 128;
 
 /// How every path is resolved. Beneath the root and without symlinks, so that neither `..` nor a
 /// link made during the walk leads out; without magic links, which jump anywhere.
@@ -95,6 +110,7 @@ impl Export {
         writable: bool,
         scope: Scope,
         readers: Readers,
+        stability: Stability,
     ) -> Result<Export, Errno> {
         let directory = match file_type(&stat(root.as_fd())?) {
             FileType::Directory => true,
@@ -102,11 +118,12 @@ impl Export {
             _ => return Err(Errno::INVAL),
         };
         Ok(Export {
-            root,
+            root: Arc::new(root),
             writable: writable && scope == Scope::Everything,
             directory,
             scope,
             readers,
+            walked: (stability == Stability::Stable).then(Mutex::default),
         })
     }
 
@@ -137,7 +154,7 @@ impl Export {
     pub fn resolve(&self, path: ExportPath<'_>) -> Result<OwnedFd, Errno> {
         self.check_scope(path)?;
         if !self.directory {
-            return Ok(rustix::io::fcntl_dupfd_cloexec(&self.root, 0)?);
+            return rustix::io::fcntl_dupfd_cloexec(&self.root, 0);
         }
         open_beneath(
             self.root.as_fd(),
@@ -147,7 +164,28 @@ impl Export {
         )
     }
 
-    fn check_scope(&self, path: ExportPath<'_>) -> Result<(), Errno> {
+    /// Names a directory to walk on from, or to find a name in.
+    pub(crate) fn directory_at(&self, path: ExportPath<'_>) -> Result<Arc<OwnedFd>, Errno> {
+        if path.is_root() {
+            return Ok(self.root.clone());
+        }
+        self.check_scope(path)?;
+        let Some(walked) = &self.walked else {
+            return Ok(Arc::new(self.resolve(path)?));
+        };
+        let mut walked = walked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(directory) = walked.get(path.as_bytes()) {
+            return Ok(directory.clone());
+        }
+        let directory = Arc::new(self.resolve(path)?);
+        if walked.len() >= WALKED_DIRECTORIES {
+            walked.clear();
+        }
+        walked.insert(path.as_bytes().to_vec(), directory.clone());
+        Ok(directory)
+    }
+
+    pub(crate) fn check_scope(&self, path: ExportPath<'_>) -> Result<(), Errno> {
         if !self.directory && !path.is_root() {
             return Err(Errno::NOTDIR);
         }
@@ -159,113 +197,41 @@ impl Export {
     }
 
     /// Names the directory in which a name is to be changed, and the name.
-    fn parent<'a>(&self, path: ExportPath<'a>) -> Result<(OwnedFd, &'a [u8]), Errno> {
+    fn parent<'a>(&self, path: ExportPath<'a>) -> Result<(Arc<OwnedFd>, &'a [u8]), Errno> {
         self.check_writable()?;
         let (parent, name) = path.split_last().ok_or(Errno::BUSY)?;
-        Ok((self.resolve(parent)?, name))
+        Ok((self.directory_at(parent)?, name))
     }
 
     /// `EACCES` if the file is one that this export does not hand out.
-    fn check_readable(&self, stat: &HostStat) -> Result<(), Errno> {
+    pub(crate) fn check_readable(&self, stat: &HostStat) -> Result<(), Errno> {
         if self.readers == Readers::Everyone && stat.mode & 0o004 == 0 {
             return Err(Errno::ACCESS);
         }
         Ok(())
     }
 
-    /// Looks at the components of `path` after the first `skip`, appending to `reply` as
-    /// [`capsid_wire::Operation::Lookup`] says. Returns a descriptor to donate if one was wanted.
-    pub fn lookup(
+    /// Opens a regular file, and never anything else: see [`Reopener::regular`].
+    ///
+    /// In an export that the sandbox can change, the name could come to stand for a device between
+    /// the look and the open, so that the file is opened by what was looked at. Elsewhere the name
+    /// is opened, which is faster.
+    pub(crate) fn open_regular(
         &self,
-        path: ExportPath<'_>,
-        flags: u64,
-        skip: usize,
+        directory: BorrowedFd<'_>,
+        name: &[u8],
+        flags: OFlags,
         tools: &Tools,
-        reply: &mut Vec<u8>,
-    ) -> (LookupReply, Option<OwnedFd>) {
-        let mut outcome = LookupReply::default();
-        let donated = self.walk(path, flags, skip, tools, reply, &mut outcome.components);
-        let donated = donated.unwrap_or_else(|error| {
-            outcome.error = u16::try_from(error.raw_os_error()).unwrap_or(u16::MAX);
-            None
-        });
-        (outcome, donated)
-    }
-
-    fn walk(
-        &self,
-        path: ExportPath<'_>,
-        flags: u64,
-        skip: usize,
-        tools: &Tools,
-        reply: &mut Vec<u8>,
-        looked_at: &mut u32,
-    ) -> Result<Option<OwnedFd>, Errno> {
-        let mut current = self.resolve(path.leading(skip))?;
-        let mut rest = path.components().skip(skip).peekable();
-        let mut depth = skip;
-        if path.is_root() {
-            append(reply, &current, tools.ids)?;
-            *looked_at = 1;
-            return Ok(None);
+    ) -> Result<OwnedFd, Errno> {
+        if self.writable {
+            let file = open_beneath(directory, name, OFlags::PATH, Mode::empty())?;
+            return tools.reopener.regular(file.as_fd(), flags);
         }
-        while let Some(name) = rest.next() {
-            depth = depth.saturating_add(1);
-            self.check_scope(path.leading(depth))?;
-            current = open_beneath(current.as_fd(), name, OFlags::PATH, Mode::empty())?;
-            let attributes = stat(current.as_fd())?;
-            let kind = file_type(&attributes);
-            let attributes = to_wire(&attributes, tools.ids);
-            reply.extend_from_slice(&attributes.to_bytes());
-            *looked_at = looked_at.saturating_add(1);
-            match kind {
-                FileType::Directory if *looked_at < LOOKUP_COMPONENTS as u32 => {}
-                FileType::Symlink => {
-                    reply.extend_from_slice(&read_link(current.as_fd())?);
-                    break;
-                }
-                FileType::RegularFile
-                    if rest.peek().is_none() && flags & (LOOKUP_OPEN | LOOKUP_CONTENTS) != 0 =>
-                {
-                    // Whoever cannot read the file can still look at it.
-                    return Ok(self
-                        .contents(current.as_fd(), &attributes, flags, tools, reply)
-                        .unwrap_or(None));
-                }
-                _ => break,
-            }
-        }
-        Ok(None)
-    }
-
-    /// Appends the contents of a small file to the reply, or opens the file for donation.
-    fn contents(
-        &self,
-        file: BorrowedFd<'_>,
-        attributes: &HostStat,
-        flags: u64,
-        tools: &Tools,
-        reply: &mut Vec<u8>,
-    ) -> Result<Option<OwnedFd>, Errno> {
-        self.check_readable(attributes)?;
-        let room = DATA_BYTES.saturating_sub(reply.len());
-        let size = usize::try_from(attributes.size).unwrap_or(usize::MAX);
-        // A file of size 0 may be one of procfs, whose size says nothing.
-        let fits = flags & LOOKUP_CONTENTS != 0 && size <= room && size > 0;
-        if !fits && flags & LOOKUP_OPEN == 0 {
-            return Ok(None);
-        }
-        let opened = tools.reopener.regular(file, OFlags::RDONLY)?;
-        if !fits {
-            return Ok(Some(opened));
-        }
-        let start = reply.len();
-        reply.resize(start + size, 0);
-        if rustix::io::pread(&opened, &mut reply[start..], 0) == Ok(size) {
-            return Ok(None);
-        }
-        reply.truncate(start);
-        Ok((flags & LOOKUP_OPEN != 0).then_some(opened))
+        check_regular(&stat_at(directory, name)?)?;
+        let flags = flags | OFlags::NOCTTY | OFlags::NONBLOCK;
+        let file = open_beneath(directory, name, flags, Mode::empty())?;
+        check_regular(&stat(file.as_fd())?)?;
+        Ok(file)
     }
 
     /// Opens a path: a directory for reading, or a regular file as `flags` say, which is created
@@ -304,21 +270,37 @@ impl Export {
         flags: OFlags,
         tools: &Tools,
     ) -> Result<OwnedFd, Errno> {
-        let file = self.resolve(path)?;
-        let attributes = stat(file.as_fd())?;
-        let kind = file_type(&attributes);
+        let Some((parent, name)) = path.split_last() else {
+            return self.open_root(access, tools);
+        };
+        self.check_scope(path)?;
+        let parent = self.directory_at(parent)?;
+        let attributes = stat_at(parent.as_fd(), name)?;
+        let is_directory = file_type(&attributes).is_dir();
         self.check_readable(&to_wire(&attributes, tools.ids))?;
-        if kind == FileType::Directory {
+        if is_directory {
             if access != OFlags::RDONLY {
                 return Err(Errno::ISDIR);
             }
             let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-            return open_beneath(file.as_fd(), b"", flags, Mode::empty());
+            return open_beneath(parent.as_fd(), name, flags, Mode::empty());
         }
         if flags.contains(OFlags::DIRECTORY) {
             return Err(Errno::NOTDIR);
         }
-        tools.reopener.regular(file.as_fd(), access)
+        check_regular(&attributes)?;
+        self.open_regular(parent.as_fd(), name, access, tools)
+    }
+
+    fn open_root(&self, access: OFlags, tools: &Tools) -> Result<OwnedFd, Errno> {
+        if !self.directory {
+            return tools.reopener.regular(self.root.as_fd(), access);
+        }
+        if access != OFlags::RDONLY {
+            return Err(Errno::ISDIR);
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        open_beneath(self.root.as_fd(), b"", flags, Mode::empty())
     }
 
     fn create(&self, path: ExportPath<'_>, access: OFlags, mode: u64) -> Result<OwnedFd, Errno> {
@@ -330,7 +312,9 @@ impl Export {
 
     /// Reads a symlink.
     pub fn read_link(&self, path: ExportPath<'_>) -> Result<Vec<u8>, Errno> {
-        read_link(self.resolve(path)?.as_fd())
+        self.check_scope(path)?;
+        let (parent, name) = path.split_last().ok_or(Errno::INVAL)?;
+        read_link(self.directory_at(parent)?.as_fd(), name)
     }
 
     /// Makes a directory.
@@ -413,11 +397,7 @@ pub struct Tools {
     pub ids: IdMap,
 }
 
-fn read_link(link: BorrowedFd<'_>) -> Result<Vec<u8>, Errno> {
-    match rustix::fs::readlinkat(link, c"", Vec::new()) {
-        Ok(target) => Ok(target.into_bytes()),
-        // For a descriptor of something else the kernel says that the empty path is missing.
-        Err(Errno::NOENT) => Err(Errno::INVAL),
-        Err(error) => Err(error),
-    }
+/// Reads a symlink in a directory.
+pub(crate) fn read_link(directory: BorrowedFd<'_>, name: &[u8]) -> Result<Vec<u8>, Errno> {
+    rustix::fs::readlinkat(directory, name, Vec::new()).map(CString::into_bytes)
 }

@@ -19,6 +19,7 @@ pub mod inherited;
 pub mod launch;
 pub mod limits;
 pub mod log;
+pub mod lookup;
 pub mod outcome;
 pub mod paths;
 pub mod processes;

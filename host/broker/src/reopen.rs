@@ -1,7 +1,7 @@
 //! Turning an `O_PATH` descriptor, which was checked, into one that does things.
 
-use crate::attributes::{file_type, stat};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use crate::attributes::{check_regular, stat};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -22,12 +22,7 @@ impl Reopener {
     /// Opens a regular file with `flags`: `EISDIR` for a directory, `ELOOP` for a symlink, and
     /// `ENXIO` for anything else, which is never opened: opening alone has effects on devices.
     pub fn regular(&self, file: BorrowedFd<'_>, flags: OFlags) -> Result<OwnedFd, Errno> {
-        match file_type(&stat(file)?) {
-            FileType::RegularFile => {}
-            FileType::Directory => return Err(Errno::ISDIR),
-            FileType::Symlink => return Err(Errno::LOOP),
-            _ => return Err(Errno::NXIO),
-        }
+        check_regular(&stat(file)?)?;
         let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
         rustix::fs::openat(&self.0, Number::of(file).as_bytes(), flags, Mode::empty())
     }

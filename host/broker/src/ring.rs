@@ -35,7 +35,7 @@ pub struct Answer {
     /// The value.
     pub value: u64,
     /// A descriptor to donate.
-    pub donated: Option<OwnedFd>,
+    pub donated: Option<Arc<OwnedFd>>,
 }
 
 /// What becomes of a request.

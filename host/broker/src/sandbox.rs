@@ -3,7 +3,7 @@
 use crate::attributes::IdMap;
 use crate::error::Error;
 use crate::events::Events;
-use crate::export::{Export, Readers, Scope, Tools};
+use crate::export::{Export, Readers, Scope, Stability, Tools};
 use crate::launch::{Launched, launch, program};
 use crate::limits::{Limits, raise_descriptor_limit};
 use crate::log::Log;
@@ -175,8 +175,19 @@ fn export_all(sources: Vec<ExportSource>, boot: &mut BootConfig) -> Result<Vec<E
     let mut exports = Vec::new();
     for source in sources {
         let writable = source.access == ExportAccess::ReadWrite;
-        let export = Export::new(source.host, writable, source.scope, source.readers)
-            .map_err(|error| Error::host("export a directory", error))?;
+        let stability = if source.stable {
+            Stability::Stable
+        } else {
+            Stability::Changing
+        };
+        let export = Export::new(
+            source.host,
+            writable,
+            source.scope,
+            source.readers,
+            stability,
+        )
+        .map_err(|error| Error::host("export a directory", error))?;
         boot.exports.push(capsid_wire::Export {
             mount_point: source.mount_point,
             access: source.access,

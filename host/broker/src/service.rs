@@ -124,7 +124,7 @@ impl Broker {
                 let (outcome, donated) = export.lookup(path, a, skip, &self.tools, reply);
                 return Ok(Answer {
                     value: outcome.to_value(),
-                    donated,
+                    donated: donated.map(Arc::new),
                 });
             }
             Operation::ReadLink => reply.extend_from_slice(&export.read_link(path)?),
@@ -185,6 +185,7 @@ impl Broker {
             .ok_or(Errno::INVAL)?;
         let path = ExportPath::new(request.data)?;
         let opened = self.export(export)?.open(path, flags, mode, &self.tools)?;
+        let opened = Arc::new(opened);
         let stat = crate::attributes::stat(opened.as_fd())?;
         let is_directory = crate::attributes::file_type(&stat).is_dir();
         reply.extend_from_slice(&crate::attributes::to_wire(&stat, self.tools.ids).to_bytes());
@@ -192,13 +193,13 @@ impl Broker {
         let donated = if is_directory || options & OPEN_NO_DONATION != 0 {
             None
         } else {
-            Some(rustix::io::fcntl_dupfd_cloexec(&opened, 0)?)
+            Some(opened.clone())
         };
         if options & OPEN_NO_HANDLE != 0 {
             return Ok(Answer { value: 0, donated });
         }
         let handle = Handle {
-            file: Arc::new(opened),
+            file: opened,
             export: usize::try_from(export).map_err(|_| Errno::BADF)?,
             directory: is_directory.then(|| request.data.to_vec()),
         };

@@ -3,7 +3,7 @@
 use capsid_broker::Log;
 use capsid_broker::attributes::IdMap;
 use capsid_broker::events::Events;
-use capsid_broker::export::{Export, Readers, Scope, Tools};
+use capsid_broker::export::{Export, Readers, Scope, Stability, Tools};
 use capsid_broker::outcome::Outcome;
 use capsid_broker::processes::Processes;
 use capsid_broker::reopen::Reopener;
@@ -60,7 +60,14 @@ pub fn place(path: &Path) -> OwnedFd {
 }
 
 pub fn export(path: &Path, writable: bool) -> Export {
-    Export::new(place(path), writable, Scope::Everything, Readers::Broker).expect("an export")
+    Export::new(
+        place(path),
+        writable,
+        Scope::Everything,
+        Readers::Broker,
+        Stability::Changing,
+    )
+    .expect("an export")
 }
 
 /// What came back.
