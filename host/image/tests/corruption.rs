@@ -1,0 +1,237 @@
+//! Damaged and hostile images: every look at them ends, with an answer or an error.
+
+mod support;
+
+use capsid_core::fs::FileKind;
+use capsid_core::fs::erofs::format::{
+    RawDirectoryEntry, RawExtendedInode, RawSuperblock, SUPERBLOCK_OFFSET, checksum,
+};
+use capsid_core::fs::erofs::{Extent, Image, Node};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngSeed};
+use std::collections::HashSet;
+use std::fs;
+use std::ops::ControlFlow;
+use std::sync::OnceLock;
+use support::{Scratch, image_of_directory, tools, trees};
+
+/// How much of a hostile image one test looks at: directories may hold themselves, and files may
+/// say that they are huge.
+const NODES_MAX: usize = 2_000;
+const ENTRIES_MAX: usize = 5_000;
+const EXTENTS_MAX: usize = 200;
+
+/// Looks at everything that can be reached, and returns how many nodes could be read.
+fn explore(bytes: &[u8]) -> usize {
+    let Ok(image) = Image::new(bytes) else {
+        return 0;
+    };
+    let mut seen = HashSet::new();
+    let mut pending = vec![image.root()];
+    let mut entries = 0;
+    while let Some(nid) = pending.pop() {
+        if seen.len() >= NODES_MAX || !seen.insert(nid) {
+            continue;
+        }
+        let Ok(node) = Node::read(&image, nid) else {
+            continue;
+        };
+        let _ = node.each_attribute(&image, |attribute| {
+            assert!(attribute.is_named(&attribute.name()));
+            None::<()>
+        });
+        explore_bytes(&image, &node);
+        let mut last = 0;
+        let _ = node.list(&image, 0, |entry, next| {
+            assert!(next > last, "listing goes forward");
+            last = next;
+            assert!(!entry.name.is_empty() && entry.name.len() <= 255);
+            let _ = node.find(&image, entry.name);
+            pending.push(entry.nid);
+            entries += 1;
+            Ok(if entries < ENTRIES_MAX {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            })
+        });
+        for name in [&b"."[..], b"..", b"size-1", b"\xff"] {
+            let _ = node.find(&image, name);
+        }
+        // Positions that no listing gave.
+        for position in [1, 11, 4095, 4096, 1 << 40, u64::MAX] {
+            let _ = node.list(&image, position, |_, _| Ok(ControlFlow::Break(())));
+        }
+    }
+    seen.len()
+}
+
+fn explore_bytes(image: &Image<'_>, node: &Node) {
+    let mut position = 0;
+    for _ in 0..EXTENTS_MAX {
+        match node.extent(image, position, 1 << 30) {
+            Ok(Some(extent)) => {
+                assert!(extent.length() > 0 && extent.length() <= 1 << 30);
+                if let Extent::Stored(start, length) = extent {
+                    let bytes = image.bytes(start, length.min(64)).unwrap();
+                    assert!(!bytes.is_empty());
+                }
+                position += extent.length();
+            }
+            Ok(None) | Err(_) => break,
+        }
+    }
+    for position in [node.size.saturating_sub(1), node.size, u64::MAX] {
+        let _ = node.extent(image, position, u64::MAX);
+    }
+}
+
+/// Images to damage: one of ours, and one of mkfs.erofs, which uses more of the format.
+fn images() -> &'static [Vec<u8>] {
+    static IMAGES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    IMAGES.get_or_init(|| {
+        let scratch = Scratch::new();
+        let tree = scratch.join("tree");
+        trees::small(&tree);
+        let mut images = vec![image_of_directory(&tree)];
+        if tools::has("mkfs.erofs") {
+            let path = scratch.join("foreign.erofs");
+            for options in [&["-x1"][..], &["--chunksize=65536", "-x2"]] {
+                tools::make(&path, &tree, options);
+                images.push(fs::read(&path).unwrap());
+            }
+        }
+        images
+    })
+}
+
+/// Makes the superblock's checksum right again, so that what lies behind is looked at.
+fn mend(image: &mut [u8]) {
+    let Some(block) = image.get_mut(SUPERBLOCK_OFFSET..4096) else {
+        return;
+    };
+    block[4..8].fill(0);
+    let sum = checksum(block.iter().copied());
+    block[4..8].copy_from_slice(&sum.to_le_bytes());
+}
+
+/// The ranges that hold the structure of an image, where damage matters.
+fn structure(image: &[u8]) -> Vec<std::ops::Range<usize>> {
+    let parsed = Image::new(image).unwrap();
+    let mut ranges = vec![SUPERBLOCK_OFFSET..SUPERBLOCK_OFFSET + size_of::<RawSuperblock>()];
+    let meta = u32::from_le_bytes(image[1064..1068].try_into().unwrap()) as usize * 4096;
+    let mut pending = vec![parsed.root()];
+    while let Some(nid) = pending.pop() {
+        let node = Node::read(&parsed, nid).unwrap();
+        let start = meta + usize::try_from(nid).unwrap() * 32;
+        // The inode, its attributes, and what stands inline behind them.
+        ranges.push(start..(start + 160).min(image.len()));
+        if node.kind == FileKind::Directory {
+            if let Ok(Some(Extent::Stored(start, length))) = node.extent(&parsed, 0, 4096) {
+                let start = usize::try_from(start).unwrap();
+                ranges.push(start..start + usize::try_from(length).unwrap());
+            }
+            let listed = node.list(&parsed, 0, |entry, _| {
+                pending.push(entry.nid);
+                Ok(ControlFlow::Continue(()))
+            });
+            listed.unwrap();
+        }
+    }
+    ranges
+}
+
+fn config(cases: u32) -> Config {
+    Config {
+        cases,
+        rng_seed: RngSeed::Fixed(0x00e2_0f5e),
+        failure_persistence: None,
+        max_shrink_iters: 200,
+        ..Config::default()
+    }
+}
+
+#[test]
+fn whole_images_are_explored() {
+    for image in images() {
+        assert!(explore(image) > 300, "{}", explore(image));
+    }
+}
+
+proptest! {
+    #![proptest_config(config(3_000))]
+
+    #[test]
+    fn damage_makes_errors(
+        which in any::<prop::sample::Index>(),
+        changes in prop::collection::vec(
+            (any::<prop::sample::Index>(), any::<prop::sample::Index>(), prop_oneof![
+                any::<u8>(), Just(0), Just(0xff), Just(0x7f), Just(0x80),
+            ]),
+            1..12,
+        ),
+        mended in prop::bool::weighted(0.9),
+    ) {
+        static PLACES: OnceLock<Vec<Vec<std::ops::Range<usize>>>> = OnceLock::new();
+        let images = images();
+        let places = PLACES.get_or_init(|| images.iter().map(|image| structure(image)).collect());
+        let which = which.index(images.len());
+        let mut image = images[which].clone();
+        for (range, offset, value) in changes {
+            let range = places[which][range.index(places[which].len())].clone();
+            image[range.start + offset.index(range.len())] = value;
+        }
+        if mended {
+            mend(&mut image);
+        }
+        explore(&image);
+    }
+
+    #[test]
+    fn any_bytes_are_no_image(bytes in prop::collection::vec(any::<u8>(), 0..8192)) {
+        let mut bytes = bytes;
+        explore(&bytes);
+        if bytes.len() >= 4096 {
+            bytes[1024..1028].copy_from_slice(&0xe0f5_e1e2u32.to_le_bytes());
+            bytes[1036] = 12;
+            bytes[1104..1108].fill(0);
+            bytes[1114] = 0;
+            mend(&mut bytes);
+            explore(&bytes);
+        }
+    }
+}
+
+#[test]
+fn cut_images_make_errors() {
+    for image in images() {
+        for length in (0..image.len())
+            .step_by(image.len() / 97 + 1)
+            .chain(4090..4100)
+        {
+            explore(&image[..length.min(image.len())]);
+        }
+    }
+}
+
+#[test]
+fn directories_that_hold_themselves_are_walked_as_far_as_asked() {
+    let scratch = Scratch::new();
+    let tree = scratch.join("tree");
+    fs::create_dir_all(tree.join("a/b")).unwrap();
+    let mut image = image_of_directory(&tree);
+    // The entry `a` of the root leads to the root: entries follow the root's inode.
+    let root = 4096 + 64;
+    let entries = root + size_of::<RawExtendedInode>();
+    let a = entries + 2 * size_of::<RawDirectoryEntry>();
+    let (own, rest) = image.split_at_mut(a);
+    rest[..8].copy_from_slice(&own[entries..entries + 8]);
+    let parsed = Image::new(&image).unwrap();
+    let mut nid = parsed.root();
+    for _ in 0..1000 {
+        let node = Node::read(&parsed, nid).unwrap();
+        nid = node.find(&parsed, b"a").unwrap().nid;
+    }
+    assert_eq!(nid, parsed.root());
+    assert_eq!(explore(&image), 1);
+}
