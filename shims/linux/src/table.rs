@@ -341,6 +341,8 @@ table! {
     __NR_timerfd_create timerfd::sys_timerfd_create [Int OpenFlags];
     __NR_timerfd_settime timerfd::sys_timerfd_settime [Fd Hex Pointer Pointer];
     __NR_timerfd_gettime timerfd::sys_timerfd_gettime [Fd Pointer];
+    __NR_signalfd signalfd::sys_signalfd [Fd Pointer Size];
+    __NR_signalfd4 signalfd::sys_signalfd4 [Fd Pointer Size OpenFlags];
     __NR_epoll_create epoll::sys_epoll_create [Int];
     __NR_epoll_create1 epoll::sys_epoll_create1 [OpenFlags];
     __NR_epoll_ctl epoll::sys_epoll_ctl [Fd Int Fd Pointer];

@@ -1,5 +1,6 @@
 //! Sending signals: who gets one, and what sending alone does.
 
+use crate::files::signal_file;
 use crate::signal::action::DEFAULT;
 use crate::signal::info::SI_QUEUE;
 use crate::signal::{Action, Pending, Signal, SignalInfo, SignalSet};
@@ -54,6 +55,7 @@ fn send(target: Target<'_>, info: SignalInfo) -> Result<(), Errno> {
     }
     let result = enqueue(process, &mut state, target, info);
     drop(state);
+    signal_file::announce();
     if continued {
         continue_process(process);
     }

@@ -33,6 +33,7 @@ pub mod resources;
 pub mod schedule;
 pub mod seek;
 pub mod select;
+pub mod signalfd;
 pub mod signals;
 pub mod socket;
 pub mod splice;

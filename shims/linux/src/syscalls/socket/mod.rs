@@ -33,13 +33,13 @@ const TYPE_MASK: u32 = 0xf;
 const BACKLOG_MAX: u32 = 4096;
 
 /// The socket that a description is: `ENOTSOCK`.
-pub(super) fn socket_of(file: &OpenFile) -> Result<&UnixSocket, Errno> {
+fn socket_of(file: &OpenFile) -> Result<&UnixSocket, Errno> {
     let socket = (&*file.file as &dyn Any).downcast_ref();
     socket.ok_or(Errno::ENOTSOCK)
 }
 
 /// Who the caller is, to the other end of a socket.
-pub(super) fn caller_credentials(call: &Call<'_>) -> SocketCredentials {
+fn caller_credentials(call: &Call<'_>) -> SocketCredentials {
     let credentials = call.thread.credentials();
     SocketCredentials {
         process: call.process().id,
@@ -143,7 +143,7 @@ fn do_accept(call: &Call<'_>, flags: u32) -> CallResult {
 }
 
 /// How long a socket with a timeout waits; 0 is for ever.
-pub(super) fn patience(timeout_ns: u64) -> Patience {
+fn patience(timeout_ns: u64) -> Patience {
     match timeout_ns {
         0 => Patience::Description,
         timeout => {
@@ -154,10 +154,7 @@ pub(super) fn patience(timeout_ns: u64) -> Patience {
 }
 
 /// Finds the socket that an address names: `ECONNREFUSED`, `EACCES`, and what the walk says.
-pub(super) fn find_target(
-    call: &Call<'_>,
-    address: &SocketAddress,
-) -> Result<Arc<UnixSocket>, Errno> {
+fn find_target(call: &Call<'_>, address: &SocketAddress) -> Result<Arc<UnixSocket>, Errno> {
     match address {
         SocketAddress::Abstract(name) => unix::find_abstract(name),
         SocketAddress::Path(path) => {
@@ -259,11 +256,7 @@ pub fn sys_getpeername(call: &mut Call<'_>) -> CallResult {
 }
 
 /// Gives the guest what fits of `bytes`, and their full length where the room was said.
-pub(super) fn write_sized(
-    bytes: &[u8],
-    address: GuestAddr,
-    length: GuestAddr,
-) -> Result<(), Errno> {
+fn write_sized(bytes: &[u8], address: GuestAddr, length: GuestAddr) -> Result<(), Errno> {
     let room = length.read_u32()?.cast_signed();
     let room = usize::try_from(room).map_err(|_| Errno::EINVAL)?;
     address.write(bytes.get(..room).unwrap_or(bytes))?;
