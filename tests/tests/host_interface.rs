@@ -110,7 +110,7 @@ fn allowed(process: i32) -> Option<BTreeSet<u32>> {
     let mut allowed = BTreeSet::new();
     for (start, end, name) in executable_mappings(process) {
         let own = (0x7000_0000_0000..0x7001_0000_0000).contains(&start);
-        for instruction_pointer in [start + 2, (start + end) / 2, end - 1] {
+        for instruction_pointer in [start + 2, start + (end - start) / 2, end - 1] {
             for number in (0..NUMBERS).chain((0..NUMBERS).map(|number| number | 0x4000_0000)) {
                 let call = |architecture| Call {
                     number,
