@@ -5,6 +5,7 @@ use crate::signal::{
     ActionFlags, DefaultAction, Signal, SignalInfo, SignalSet, build_frame, force,
 };
 use crate::task::{ExitStatus, Thread, begin_group_exit, stop_process};
+use crate::trace;
 use alloc::sync::Arc;
 use capsid_core::Errno;
 use capsid_core::wait::Waiter;
@@ -104,6 +105,7 @@ fn act(
     let signal = info.signal;
     let actions = process.actions();
     let action = actions.get(signal);
+    trace::signal(thread, &info);
     if action.ignores(signal) {
         return Delivered::Guest;
     }
