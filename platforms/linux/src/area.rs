@@ -77,6 +77,8 @@ pub struct ThreadArea {
     pub spin_ticks: u64,
     /// Waits since one was last tried with spinning although it had not paid.
     pub idle_waits: u32,
+    /// Yields so far.
+    pub yields: u32,
     /// The next free block, while this one is free.
     pub next_free: AtomicU32,
 }

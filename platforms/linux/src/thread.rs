@@ -153,8 +153,9 @@ pub fn prepare(
         (*area).host_process.store(host_process, Ordering::Relaxed);
         (*area).host_thread.store(0, Ordering::Relaxed);
         (*area).waiting.store(0, Ordering::Relaxed);
-        (*area).spin_ticks = wait::INITIAL_SPIN_TICKS;
+        (*area).spin_ticks = wait::NO_SPIN_TICKS;
         (*area).idle_waits = 0;
+        (*area).yields = 0;
         (*area).generation.fetch_add(1, Ordering::Relaxed);
     }
     block.set_canary();

@@ -9,15 +9,21 @@ use core::hint::spin_loop;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use linux_raw_sys::general as raw;
 
-/// How long a thread's first wait spins, in ticks of the time-stamp counter: about 8 µs.
-pub const INITIAL_SPIN_TICKS: u64 = 20_000;
-/// The longest spin, about 30 µs: what it takes to wake a sleeper on an idle processor of a virtual
-/// machine. Two threads that take turns get out of sleeping only if one outspins that once.
+/// The longest spin, in ticks of the time-stamp counter: about 30 µs, which is what it takes to wake a
+/// sleeper on an idle processor of a virtual machine. Two threads that take turns get out of sleeping
+/// only if one outspins that once.
 const MAX_SPIN_TICKS: u64 = 80_000;
-/// Below this a thread does not spin.
-const MIN_SPIN_TICKS: u64 = 1_000;
+/// After a spin that paid, the next may take so many times as long,
+const PATIENCE: u64 = 4;
+/// but at least this: about 2 µs.
+const USUAL_SPIN_TICKS: u64 = 5_000;
+/// Up to this a thread does not spin. New threads start here: on a busy machine spinning costs the
+/// scheduler's favour, which sleepers enjoy.
+pub const NO_SPIN_TICKS: u64 = 1_000;
 /// A thread whose spinning does not pay tries it again once in so many waits: at most 1 µs each.
 const RETRY_SPIN_EVERY: u32 = 32;
+/// One yield in so many sleeps: a sleep costs more than most yields are worth.
+const SLEEPING_YIELDS: u32 = 8;
 /// How often a kick looks again for a waiter that was about to sleep.
 const KICK_ATTEMPTS: u32 = 64;
 
@@ -199,16 +205,19 @@ pub fn sleep_on_broker(word: &AtomicU32, expected: u32, mode: WaitMode) -> bool 
 /// Spins until the word changes, for as long as it has paid for this thread before. With another
 /// processor the waker is often microseconds away, and a sleep and a wake cost more than that.
 fn spin(word: &AtomicU32, expected: u32, pending: &AtomicU32) -> bool {
+    if word.load(Ordering::Acquire) != expected {
+        return true;
+    }
     if !start::has_other_processors() {
-        return word.load(Ordering::Acquire) != expected;
+        return false;
     }
     let area = area::current();
     // SAFETY: the calling thread's own area; nobody else uses these fields.
     let (ticks, idle_waits) = unsafe { (&mut (*area).spin_ticks, &mut (*area).idle_waits) };
-    if *ticks <= MIN_SPIN_TICKS {
+    if *ticks <= NO_SPIN_TICKS {
         *idle_waits += 1;
         if !idle_waits.is_multiple_of(RETRY_SPIN_EVERY) {
-            return word.load(Ordering::Acquire) != expected;
+            return false;
         }
         *ticks = MAX_SPIN_TICKS;
     }
@@ -216,11 +225,13 @@ fn spin(word: &AtomicU32, expected: u32, pending: &AtomicU32) -> bool {
     let start = unsafe { _rdtsc() };
     loop {
         for _ in 0..8 {
+            spin_loop();
             if word.load(Ordering::Acquire) != expected {
-                *ticks = MAX_SPIN_TICKS;
+                // SAFETY: reads a counter.
+                let taken = unsafe { _rdtsc() }.wrapping_sub(start);
+                *ticks = (taken * PATIENCE).clamp(USUAL_SPIN_TICKS, MAX_SPIN_TICKS);
                 return true;
             }
-            spin_loop();
         }
         let kicked = pending.load(Ordering::Relaxed) & PENDING_WAIT != 0;
         // SAFETY: reads a counter.
@@ -228,14 +239,20 @@ fn spin(word: &AtomicU32, expected: u32, pending: &AtomicU32) -> bool {
             break;
         }
     }
-    *ticks = (*ticks / 4).max(MIN_SPIN_TICKS);
+    *ticks = (*ticks / 4).max(NO_SPIN_TICKS);
     false
 }
 
 /// See [`capsid_platform::Platform::yield_now`]. There is no host call for it: a sleep of no length
-/// lets others run.
+/// lets others run. Only some yields do that; a thread that waits by yielding makes many.
 pub fn yield_now() {
     static NEVER_CHANGES: AtomicU32 = AtomicU32::new(0);
+    // SAFETY: the calling thread's own area; nobody else uses the field.
+    let yields = unsafe { &mut (*area::current()).yields };
+    *yields = yields.wrapping_add(1);
+    if !yields.is_multiple_of(SLEEPING_YIELDS) {
+        return spin_loop();
+    }
     sleep(&NEVER_CHANGES, 0, Some(1), &NEVER_CHANGES);
 }
 
