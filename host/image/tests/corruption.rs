@@ -12,7 +12,7 @@ use proptest::test_runner::{Config, RngSeed};
 use std::collections::HashSet;
 use std::fs;
 use std::ops::ControlFlow;
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use support::{Scratch, image_of_directory, tools, trees};
 
 /// How much of a hostile image one test looks at: directories may hold themselves, and files may
@@ -158,8 +158,48 @@ fn whole_images_are_explored() {
     }
 }
 
+/// A damaged copy of an image. One copy serves all cases, as copying is what would take long.
+struct Damaged {
+    image: MutexGuard<'static, Vec<u8>>,
+    before: Vec<(usize, u8)>,
+}
+
+impl Damaged {
+    fn new(which: usize) -> Damaged {
+        static COPIES: OnceLock<Vec<Mutex<Vec<u8>>>> = OnceLock::new();
+        let copies = COPIES.get_or_init(|| images().iter().cloned().map(Mutex::new).collect());
+        let image = copies[which].lock();
+        Damaged {
+            // A case that failed has restored it.
+            image: image.unwrap_or_else(PoisonError::into_inner),
+            before: Vec::new(),
+        }
+    }
+
+    fn set(&mut self, offset: usize, value: u8) {
+        self.before.push((offset, self.image[offset]));
+        self.image[offset] = value;
+    }
+
+    fn mend(&mut self) {
+        let mut block = self.image[..4096].to_vec();
+        mend(&mut block);
+        for offset in SUPERBLOCK_OFFSET + 4..SUPERBLOCK_OFFSET + 8 {
+            self.set(offset, block[offset]);
+        }
+    }
+}
+
+impl Drop for Damaged {
+    fn drop(&mut self) {
+        for (offset, value) in self.before.drain(..).rev() {
+            self.image[offset] = value;
+        }
+    }
+}
+
 proptest! {
-    #![proptest_config(config(3_000))]
+    #![proptest_config(config(8_000))]
 
     #[test]
     fn damage_makes_errors(
@@ -176,15 +216,18 @@ proptest! {
         let images = images();
         let places = PLACES.get_or_init(|| images.iter().map(|image| structure(image)).collect());
         let which = which.index(images.len());
-        let mut image = images[which].clone();
-        for (range, offset, value) in changes {
+        let changes = changes.into_iter().map(|(range, offset, value)| {
             let range = places[which][range.index(places[which].len())].clone();
-            image[range.start + offset.index(range.len())] = value;
+            (range.start + offset.index(range.len()), value)
+        });
+        let mut damaged = Damaged::new(which);
+        for (offset, value) in changes {
+            damaged.set(offset, value);
         }
         if mended {
-            mend(&mut image);
+            damaged.mend();
         }
-        explore(&image);
+        explore(&damaged.image);
     }
 
     #[test]
