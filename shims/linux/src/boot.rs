@@ -51,6 +51,7 @@ pub fn boot() -> Result<Box<dyn GuestThread>, Errno> {
         forks: AtomicU64::new(0),
         namespace,
     });
+    root::mount_procfs(&kernel)?;
     let root = kernel.namespace.root();
     let directory = root::working_directory(&kernel.namespace, &root, config, &credentials)?;
     let thread = first_thread(&kernel, FsContext::new(root, directory, UMASK), credentials)?;

@@ -15,6 +15,7 @@ pub mod exec;
 pub mod files;
 pub mod kernel;
 mod patching;
+pub mod procfs;
 pub mod signal;
 pub mod syscalls;
 pub mod table;

@@ -1,6 +1,8 @@
 //! The tree of files that a sandbox starts with.
 
 use super::{place, view};
+use crate::kernel::Kernel;
+use crate::procfs::{Mountable, Procfs};
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -75,6 +77,23 @@ pub fn build(config: &BootConfig) -> Result<Arc<MountNamespace>, Errno> {
     let at = view.resolve(place(&root, b"/dev"), LookupFlags::DIRECTORY)?;
     namespace.mount(devfs::new()?, &at, MountFlags::NO_SET_ID, b"dev")?;
     Ok(namespace)
+}
+
+/// Mounts `/proc` and `/sys`.
+pub fn mount_procfs(kernel: &Arc<Kernel>) -> Result<(), Errno> {
+    let namespace = &kernel.namespace;
+    let root = namespace.root();
+    let credentials = Credentials::new(0, 0);
+    let view = view(namespace, &root, &credentials);
+    let flags = MountFlags::NO_SET_ID | MountFlags::NO_DEVICES | MountFlags::NO_EXECUTE;
+    for (path, name, fs) in [
+        (&b"/proc"[..], &b"proc"[..], Procfs::new(kernel)),
+        (b"/sys", b"sysfs", Procfs::sysfs(kernel)),
+    ] {
+        let at = view.resolve(place(&root, path), LookupFlags::DIRECTORY)?;
+        namespace.mount(Arc::new(Mountable(fs)), &at, flags, name)?;
+    }
+    Ok(())
 }
 
 /// What lies at the root.

@@ -158,6 +158,8 @@ fn load_program(thread: &Thread, program: &Prepared, moved: bool) -> Result<Star
         executable: program.image.file.path().cloned(),
         arguments: stack.arguments,
         environment: stack.environment,
+        argument_strings: joined(&program.arguments),
+        environment_strings: joined(&program.environment),
         auxiliary: stack.auxiliary,
         stack_start: stack.pointer,
         code: image.code,
@@ -168,6 +170,16 @@ fn load_program(thread: &Thread, program: &Prepared, moved: bool) -> Result<Star
         entry,
         stack_pointer: stack.pointer,
     })
+}
+
+/// Strings with their terminators, for those who cannot read the stack.
+fn joined(strings: &[Vec<u8>]) -> Arc<[u8]> {
+    let mut bytes = Vec::new();
+    for string in strings {
+        bytes.extend_from_slice(string);
+        bytes.push(0);
+    }
+    bytes.into()
 }
 
 /// The heap begins behind the program, but behind a static-pie, which lies among the mappings, it

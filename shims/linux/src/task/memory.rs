@@ -1,6 +1,7 @@
 //! A guest address space as processes share it.
 
 use crate::task::{Process, Resource};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use capsid_core::fs::Path;
 use capsid_core::memory::{AddressSpace, MemoryLimits};
@@ -54,6 +55,10 @@ pub struct Program {
     pub arguments: (u64, u64),
     /// Where the environment lies: start and end.
     pub environment: (u64, u64),
+    /// The arguments as exec copied them, each with its terminator.
+    pub argument_strings: Arc<[u8]>,
+    /// The environment likewise.
+    pub environment_strings: Arc<[u8]>,
     /// The auxiliary vector: types and values.
     pub auxiliary: Vec<(u64, u64)>,
     /// Where the stack began.

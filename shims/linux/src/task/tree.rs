@@ -133,6 +133,11 @@ impl Tree {
         self.threads.get(&id)
     }
 
+    /// All live threads.
+    pub fn threads(&self) -> impl Iterator<Item = &Arc<Thread>> {
+        self.threads.values()
+    }
+
     /// All processes, zombies too.
     pub fn nodes(&self) -> impl Iterator<Item = &Node> {
         self.nodes.values()
