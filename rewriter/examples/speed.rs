@@ -1,6 +1,8 @@
 //! Measures the scans on a file: `cargo run --release -p capsid-rewriter --example speed FILE`.
 
-use capsid_rewriter::{Layout, SiteTable, patch_proven_sites, patch_site, plain_sites, sweep};
+use capsid_rewriter::{
+    Hazards, Layout, SiteTable, patch_proven_sites, patch_site, plain_sites, sweep,
+};
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -36,11 +38,19 @@ fn main() {
     });
     measure("plain sites", text.len(), 50, || plain_sites(&text).count());
     measure("patch proven sites", text.len(), 50, || {
-        patch_proven_sites(&text, &layout, &mut SiteTable::new()).len()
+        let mut table = SiteTable::new();
+        patch_proven_sites(&text, &layout, Hazards::empty(), &mut table, drop);
+        table.len()
     });
     let site = plain_sites(&text).next().unwrap_or(0);
     measure("patch one site", text.len(), 50, || {
-        let patch = patch_site(&text, site, &layout, &mut SiteTable::new());
+        let patch = patch_site(
+            &text,
+            site,
+            &layout,
+            Hazards::empty(),
+            &mut SiteTable::new(),
+        );
         patch.map_or(0, |patch| patch.trampoline().len())
     });
     measure("sweep", text.len(), 3, || {

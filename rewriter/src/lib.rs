@@ -22,7 +22,7 @@ mod table;
 mod trampoline;
 mod window;
 
-pub use patch::{CodeWrite, Layout, Patch, Refusal, ReturnTo, Window};
+pub use patch::{CodeWrite, Hazards, Layout, Patch, Refusal, ReturnTo, Window};
 pub use plan::{patch_proven_sites, patch_site, plain_sites, trampoline_bytes};
 pub use sweep::{Sweep, sweep};
 pub use table::SiteTable;

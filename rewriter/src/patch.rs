@@ -1,6 +1,7 @@
 //! What a patch is: bytes for the text, a trampoline, and how places of one map to the other.
 
 use alloc::vec::Vec;
+use bitflags::bitflags;
 use core::ops::Range;
 
 /// Length of `jmp rel32`.
@@ -21,6 +22,20 @@ pub struct Layout<'a> {
     /// return address in `rcx` and the call's number in `rax`, and returns with flags and all
     /// registers but `rax`, `rcx` and `r11` as they were. Empty: nothing can be patched.
     pub gate_jump: &'a [u8],
+}
+
+bitflags! {
+    /// What can be going on while a patch is put in. None: nobody executes the text yet.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Hazards: u8 {
+        /// Threads execute the text: each sees all of the patch or nothing, so it is one store.
+        const RUNNING = 1;
+        /// A thread can stand at an instruction in front of the call, or at the call.
+        const THREADS_BEFORE = 2;
+        /// A thread that has made the call can stand behind it, without having asked
+        /// [`crate::SiteTable::resume`] since.
+        const THREADS_BEHIND = 4;
+    }
 }
 
 /// Which bytes a patch replaces.
@@ -54,27 +69,27 @@ pub enum Refusal {
 /// Up to eight bytes for one place of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CodeWrite {
-    offset: usize,
+    offset: u32,
     bytes: [u8; 8],
     length: u8,
 }
 
 impl CodeWrite {
-    pub(crate) fn new(offset: usize, from: &[u8]) -> CodeWrite {
+    /// `None` if there are more than eight bytes, or the offset is beyond 4 GiB.
+    pub(crate) fn new(offset: usize, from: &[u8]) -> Option<CodeWrite> {
         let mut bytes = [0; 8];
-        bytes[..from.len()].copy_from_slice(from);
-        CodeWrite {
-            offset,
+        bytes.get_mut(..from.len())?.copy_from_slice(from);
+        Some(CodeWrite {
+            offset: u32::try_from(offset).ok()?,
             bytes,
-            // The slice operation above bounds it.
-            length: u8::try_from(from.len()).unwrap_or(0),
-        }
+            length: u8::try_from(from.len()).ok()?,
+        })
     }
 
     /// The text offset of the first byte.
     #[must_use]
     pub fn offset(&self) -> usize {
-        self.offset
+        self.offset as usize
     }
 
     /// The bytes.
@@ -86,7 +101,7 @@ impl CodeWrite {
     /// The text offsets written.
     #[must_use]
     pub fn range(&self) -> Range<usize> {
-        self.offset..self.offset + usize::from(self.length)
+        self.offset()..self.offset() + usize::from(self.length)
     }
 
     /// Size of the aligned unit (8 or 16 bytes) that holds all of it, so that one store replaces it
@@ -96,7 +111,7 @@ impl CodeWrite {
         let last = self.range().end.checked_sub(1)?;
         [8, 16]
             .into_iter()
-            .find(|unit| self.offset / unit == last / unit)
+            .find(|unit| self.offset() / unit == last / unit)
     }
 }
 
@@ -210,27 +225,22 @@ impl Patch {
         self.return_to
     }
 
-    /// Whether a thread can stand between replaced instructions without having made the call. One
-    /// that made it trapped, which tells whoever patches ([`crate::SiteTable::resume`]).
+    /// Whether the patch can be put in under these circumstances.
     #[must_use]
-    pub fn exposes_threads(&self) -> bool {
+    pub fn withstands(&self, hazards: Hazards) -> bool {
         let covered = self.write.range();
-        let inside = |text: usize| covered.start < text && text < covered.end;
-        let up_to_site = self
-            .places
-            .as_slice()
-            .iter()
-            .filter(|place| place.text <= 0);
-        up_to_site
-            .map(|place| self.site.saturating_add_signed(isize::from(place.text)))
-            .any(inside)
-    }
-
-    /// Whether the patch can be put in while other threads execute the text: it is one aligned
-    /// store, and exposes no thread.
-    #[must_use]
-    pub fn fits_running_text(&self) -> bool {
-        self.write.atomic_unit().is_some() && !self.exposes_threads()
+        // Instructions that begin where the write has put the middle of a jump.
+        let stands_inside = |before: bool| {
+            let places = self.places.as_slice().iter();
+            places
+                .filter(|place| (place.text <= 0) == before)
+                .map(|place| self.site.saturating_add_signed(isize::from(place.text)))
+                .any(|text| covered.start < text && text < covered.end)
+        };
+        let fails = (hazards.contains(Hazards::RUNNING) && self.write.atomic_unit().is_none())
+            || (hazards.contains(Hazards::THREADS_BEFORE) && stands_inside(true))
+            || (hazards.contains(Hazards::THREADS_BEHIND) && stands_inside(false));
+        !fails
     }
 
     /// All offsets of the text that this patch builds on. Another patch may start at the end: the

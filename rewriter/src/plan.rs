@@ -2,7 +2,7 @@
 
 use crate::branch;
 use crate::neighbourhood::Neighbourhood;
-use crate::patch::{Layout, Patch, Refusal};
+use crate::patch::{Hazards, Layout, Patch, Refusal};
 use crate::scan::{SYSCALL, SyscallBytes, follows_number, precedes_error_check};
 use crate::table::SiteTable;
 use crate::trampoline::{ALIGNMENT, assemble};
@@ -24,15 +24,24 @@ pub fn plain_sites(text: &[u8]) -> impl Iterator<Item = usize> {
 }
 
 /// Makes patches for every site that the bytes around it prove to be one: `mov eax, number` in
-/// front of it, or the check of the result for an error behind it.
+/// front of it, or the check of the result for an error behind it. Sites in `table` are left alone,
+/// and those whose first window does not withstand `hazards`.
 ///
-/// For a copy of the text that nobody executes yet. Sites in `table` are left alone; the patches
-/// have been recorded in it, and are to be applied to text and trampolines in any order. `text`
-/// has its original bytes.
-pub fn patch_proven_sites(text: &[u8], layout: &Layout<'_>, table: &mut SiteTable) -> Vec<Patch> {
-    let sites = proven_sites(text, table);
-    let results = patch_sites(text, sites, Readers::None, layout, table);
-    results.into_iter().filter_map(Result::ok).collect()
+/// The patches are recorded in `table`, which can apply them to the text, and handed to `each` for
+/// their trampolines. `text` has its original bytes.
+pub fn patch_proven_sites(
+    text: &[u8],
+    layout: &Layout<'_>,
+    hazards: Hazards,
+    table: &mut SiteTable,
+    mut each: impl FnMut(Patch),
+) {
+    let candidates = proven_candidates(text, table);
+    patch_sites(text, &candidates, layout, hazards, table, |_, result| {
+        if let Ok(patch) = result {
+            each(patch);
+        }
+    });
 }
 
 /// Room enough for the trampolines of a text with a gate jump of `gate_jump_len` bytes.
@@ -43,7 +52,7 @@ pub fn trampoline_bytes(text: &[u8], gate_jump_len: usize) -> usize {
     SyscallBytes::new(text).count().saturating_mul(each)
 }
 
-fn proven_sites(text: &[u8], table: &SiteTable) -> Vec<Site> {
+fn proven_candidates(text: &[u8], table: &SiteTable) -> Vec<Candidate> {
     if text.len() >= LONGEST_TEXT {
         return Vec::new();
     }
@@ -52,8 +61,11 @@ fn proven_sites(text: &[u8], table: &SiteTable) -> Vec<Site> {
         .filter(|site| !table.is_patched(*site))
         .filter_map(|site| {
             let near = Neighbourhood::around(text, site);
-            near.is_certain(site)
-                .then(|| Site(candidates(text, &near, site).take(1).collect()))
+            if near.is_certain(site) {
+                candidates(text, &near, site).next()
+            } else {
+                None
+            }
         })
         .collect()
 }
@@ -61,15 +73,13 @@ fn proven_sites(text: &[u8], table: &SiteTable) -> Vec<Site> {
 /// Makes the patch for one site that is known to be an instruction, since it trapped, and records
 /// it in `table`. `text` has its original bytes ([`SiteTable::restore`]).
 ///
-/// Among the windows, the first that can be put in while the text is executed
-/// ([`Patch::fits_running_text`]) is preferred; if there is none, the first at all.
-///
 /// # Errors
 /// Says why the site has to stay as it is.
 pub fn patch_site(
     text: &[u8],
     site: usize,
     layout: &Layout<'_>,
+    hazards: Hazards,
     table: &mut SiteTable,
 ) -> Result<Patch, Refusal> {
     if text.len() >= LONGEST_TEXT || text.get(site..).is_none_or(|t| !t.starts_with(&SYSCALL)) {
@@ -78,90 +88,76 @@ pub fn patch_site(
     if table.is_patched(site) {
         return Err(Refusal::Patched);
     }
-    let site = certain_site(text, site);
-    let mut results = patch_sites(text, [site].into(), Readers::Threads, layout, table);
-    results.pop().unwrap_or(Err(Refusal::NotSyscall))
+    let candidates = certain_candidates(text, site);
+    let mut answer = Err(Refusal::NoWindow);
+    patch_sites(text, &candidates, layout, hazards, table, |_, result| {
+        answer = result;
+    });
+    answer
 }
 
-/// Who may execute the text while it is patched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Readers {
-    /// Nobody yet. A window that exposes no thread is preferred: the patched text may be mapped
-    /// over one that is executed.
-    None,
-    /// Threads: a window that can be put in under them is preferred.
-    Threads,
-}
-
-/// The ways to patch one site.
-#[derive(Debug)]
-pub(crate) struct Site(Vec<Candidate>);
-
-/// Lists the ways to patch the `syscall` at `offset`, which is an instruction.
-pub(crate) fn certain_site(text: &[u8], offset: usize) -> Site {
-    let mut near = Neighbourhood::around(text, offset);
-    near.read_site(offset);
-    if near.is_tail(offset..offset + SYSCALL.len()) {
+/// The ways to patch the `syscall` at `site`, which is an instruction.
+pub(crate) fn certain_candidates(text: &[u8], site: usize) -> Vec<Candidate> {
+    let mut near = Neighbourhood::around(text, site);
+    near.read_site(site);
+    if near.is_tail(site..site + SYSCALL.len()) {
         // With a prefix, which a jump would get too: some of them change what it does.
-        return Site(Vec::new());
+        return Vec::new();
     }
-    Site(candidates(text, &near, offset).collect())
+    candidates(text, &near, site).collect()
 }
 
-/// Makes the patches for `sites` with one search for branches, and records them in `table`.
+/// Makes the patches for the sites of `candidates`, which come site by site, with one search for
+/// branches; records them in `table` and calls `each` with what came of each site.
 pub(crate) fn patch_sites(
     text: &[u8],
-    sites: Vec<Site>,
-    readers: Readers,
+    candidates: &[Candidate],
     layout: &Layout<'_>,
+    hazards: Hazards,
     table: &mut SiteTable,
-) -> Vec<Result<Patch, Refusal>> {
+    mut each: impl FnMut(usize, Result<Patch, Refusal>),
+) {
     if layout.gate_jump.is_empty() {
-        return sites.iter().map(|_| Err(Refusal::NoWindow)).collect();
+        return;
     }
-    let all = sites.iter().flat_map(|site| &site.0);
-    let windows: Vec<_> = all
+    let windows: Vec<_> = candidates
+        .iter()
         .flat_map(|candidate| [candidate.interior(), candidate.filling_range()])
         .collect();
     let reached = branch::reached(text, &windows);
     let mut reached = reached.chunks_exact(2).map(|pair| pair[0] || pair[1]);
-    sites
-        .into_iter()
-        .map(|site| {
-            let count = site.0.len();
-            let marks: Vec<bool> = reached.by_ref().take(count).collect();
-            let patch = choose(text, &site, &marks, readers, layout, table)?;
+    for ways in candidates.chunk_by(|one, other| one.site == other.site) {
+        let result = choose(text, ways, &mut reached, layout, hazards, table).and_then(|patch| {
             table.insert(&patch, text).ok_or(Refusal::NoRoom)?;
             Ok(patch)
-        })
-        .collect()
+        });
+        each(ways[0].site, result);
+    }
 }
 
 fn choose(
     text: &[u8],
-    site: &Site,
-    reached: &[bool],
-    readers: Readers,
+    ways: &[Candidate],
+    reached: &mut impl Iterator<Item = bool>,
     layout: &Layout<'_>,
+    hazards: Hazards,
     table: &SiteTable,
 ) -> Result<Patch, Refusal> {
-    let mut refusal = Refusal::NoWindow;
-    let mut second_best = None;
-    for (candidate, reached) in site.0.iter().zip(reached) {
-        if *reached {
-            refusal = Refusal::BranchTarget;
+    let mut answer = Err(Refusal::NoWindow);
+    for (candidate, reached) in ways.iter().zip(reached) {
+        if answer.is_ok() {
+            // Only the mark is taken.
             continue;
         }
-        if table.occupies(&candidate.filling_range()) {
-            continue;
-        }
-        match assemble(text, candidate, layout, table.next_trampoline()) {
-            Ok(patch) if table.occupies(&patch.occupied()) => {}
-            Ok(patch) if readers == Readers::None && !patch.exposes_threads() => return Ok(patch),
-            Ok(patch) if patch.fits_running_text() => return Ok(patch),
-            Ok(patch) => second_best = second_best.or(Some(patch)),
-            Err(error) => refusal = error,
+        if reached {
+            answer = Err(Refusal::BranchTarget);
+        } else if !table.occupies(&candidate.filling_range()) {
+            answer = match assemble(text, candidate, layout, table.next_trampoline()) {
+                Ok(patch) if table.occupies(&patch.occupied()) => Err(Refusal::NoWindow),
+                Ok(patch) if !patch.withstands(hazards) => Err(Refusal::NoWindow),
+                other => other,
+            };
         }
     }
-    second_best.ok_or(refusal)
+    answer
 }

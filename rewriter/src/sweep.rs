@@ -1,7 +1,7 @@
 //! The full sweep: every site of a text, by decoding all of it.
 
-use crate::patch::{Layout, Patch, Window};
-use crate::plan::{Readers, certain_site, patch_sites};
+use crate::patch::{Hazards, Layout, Patch, Refusal, Window};
+use crate::plan::{certain_candidates, patch_sites};
 use crate::scan::SYSCALL;
 use crate::table::SiteTable;
 use alloc::vec::Vec;
@@ -36,19 +36,17 @@ impl Sweep {
 pub fn sweep(text: &[u8], layout: &Layout<'_>) -> Sweep {
     let sites = decoded_sites(text);
     let mut table = SiteTable::new();
-    let all = sites.iter().map(|site| certain_site(text, *site)).collect();
-    let results = patch_sites(text, all, Readers::None, layout, &mut table);
-    let mut refused = Vec::new();
     let mut patches = Vec::new();
-    for (site, result) in sites.iter().zip(results) {
-        match result {
-            Ok(patch) => patches.push(patch),
-            Err(_) => refused.push(*site),
-        }
-    }
+    let ways: Vec<_> = sites
+        .iter()
+        .flat_map(|site| certain_candidates(text, *site))
+        .collect();
+    let each = |_, result| patches.extend(Result::<Patch, Refusal>::ok(result));
+    patch_sites(text, &ways, layout, Hazards::empty(), &mut table, each);
+    let is_refused = |site: &&usize| !table.is_patched(**site);
     Sweep {
+        refused: sites.iter().filter(is_refused).copied().collect(),
         sites,
-        refused,
         patches,
         table,
     }

@@ -13,8 +13,8 @@ struct Entry {
     /// Where the jump was written and what stood there.
     write: CodeWrite,
     original: [u8; 8],
-    /// The long jump in filling, which was filling before.
-    prelude: Option<(u32, [u8; JUMP_LEN])>,
+    /// The long jump in filling, and the filling that it replaced.
+    prelude: Option<(CodeWrite, [u8; JUMP_LEN])>,
     /// The first byte other patches must not use, and how many follow it.
     occupied: (u32, u8),
     places: Places,
@@ -108,6 +108,27 @@ impl SiteTable {
         })
     }
 
+    /// Writes all patches into `text`, the whole text.
+    pub fn apply(&self, text: &mut [u8]) {
+        for entry in &self.entries {
+            let prelude = entry.prelude.map(|(write, _)| write);
+            for write in prelude.iter().chain([&entry.write]) {
+                if let Some(place) = text.get_mut(write.range()) {
+                    place.copy_from_slice(write.bytes());
+                }
+            }
+        }
+    }
+
+    /// The writes of all patches, in no particular order.
+    pub fn writes(&self) -> impl Iterator<Item = &CodeWrite> {
+        let entries = self.entries.iter();
+        entries.flat_map(|entry| {
+            let prelude = entry.prelude.as_ref().map(|(write, _)| write);
+            prelude.into_iter().chain([&entry.write])
+        })
+    }
+
     /// Puts the original bytes back into `part`, a copy of the patched text from `start` on.
     pub fn restore(&self, start: usize, part: &mut [u8]) {
         for entry in &self.entries {
@@ -121,8 +142,8 @@ impl SiteTable {
             };
             let length = entry.write.bytes().len();
             put(entry.write.offset(), &entry.original[..length]);
-            if let Some((at, original)) = &entry.prelude {
-                put(*at as usize, original);
+            if let Some((write, original)) = &entry.prelude {
+                put(write.offset(), original);
             }
         }
     }
@@ -135,9 +156,10 @@ impl SiteTable {
         let near = range.start.saturating_sub(256)..range.end.saturating_add(256);
         self.entries_in(near).iter().any(|entry| {
             let (start, length) = (entry.occupied.0 as usize, usize::from(entry.occupied.1));
-            let filling = entry.prelude.map_or(0, |(at, _)| at as usize);
-            let filling = filling..filling + entry.prelude.map_or(0, |_| JUMP_LEN);
-            overlap(&(start..start + length), range) || overlap(&filling, range)
+            let filling = entry
+                .prelude
+                .is_some_and(|(write, _)| overlap(&write.range(), range));
+            overlap(&(start..start + length), range) || filling
         })
     }
 
@@ -169,7 +191,7 @@ fn entry(patch: &Patch, text: &[u8]) -> Option<Entry> {
     let prelude = match &patch.prelude {
         Some(write) => {
             let filling = text.get(write.range())?.try_into().ok()?;
-            Some((u32::try_from(write.offset()).ok()?, filling))
+            Some((*write, filling))
         }
         None => None,
     };

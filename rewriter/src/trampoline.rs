@@ -96,9 +96,9 @@ fn build(
         base,
         bytes: Vec::with_capacity(48),
     };
-    for offset in &candidate.before {
-        places.push(site, *offset, code.bytes.len())?;
-        relocate(text, *offset, code.here()?, &mut code.bytes)?;
+    for offset in candidate.before.iter() {
+        places.push(site, offset, code.bytes.len())?;
+        relocate(text, offset, code.here()?, &mut code.bytes)?;
     }
     places.push(site, site, code.bytes.len())?;
 
@@ -116,12 +116,12 @@ fn build(
         places.push(site, site + 2, return_at)?;
         for (index, offset) in candidate.after.iter().enumerate() {
             if index != 0 {
-                places.push(site, *offset, code.bytes.len())?;
+                places.push(site, offset, code.bytes.len())?;
             }
-            relocate(text, *offset, code.here()?, &mut code.bytes)?;
+            relocate(text, offset, code.here()?, &mut code.bytes)?;
         }
         if !candidate.terminated {
-            if !candidate.after.is_empty() {
+            if candidate.after.iter().next().is_some() {
                 places.push(site, candidate.end, code.bytes.len())?;
             }
             code.jump(candidate.end)?;
@@ -135,13 +135,13 @@ fn build(
             let displacement = i8::try_from(at.cast_signed() - (site + 2).cast_signed()).ok()?;
             let short = [0xeb, displacement.cast_unsigned()];
             (
-                Some(CodeWrite::new(at, &long)),
-                CodeWrite::new(site, &short),
+                Some(CodeWrite::new(at, &long)?),
+                CodeWrite::new(site, &short)?,
             )
         }
         None => {
             let jump = jump_between(i64::try_from(candidate.jump_at).ok()?, base)?;
-            (None, CodeWrite::new(candidate.jump_at, &jump))
+            (None, CodeWrite::new(candidate.jump_at, &jump)?)
         }
     };
     Some(Patch {

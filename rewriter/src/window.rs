@@ -5,6 +5,47 @@ use crate::patch::{JUMP_LEN, MOST_MOVED, Window};
 use alloc::vec::Vec;
 use core::ops::Range;
 
+/// Offsets of instructions that move, in order.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Moved {
+    first: usize,
+    /// Relative to the first.
+    offsets: [u8; MOST_MOVED],
+    count: u8,
+}
+
+impl Moved {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
+        let offsets = &self.offsets[..usize::from(self.count)];
+        offsets
+            .iter()
+            .map(|offset| self.first + usize::from(*offset))
+    }
+
+    fn len(&self) -> usize {
+        usize::from(self.count)
+    }
+
+    /// `None` if there are too many.
+    fn push(&mut self, offset: usize) -> Option<()> {
+        if self.count == 0 {
+            self.first = offset;
+        }
+        let place = self.offsets.get_mut(usize::from(self.count))?;
+        *place = u8::try_from(offset - self.first).ok()?;
+        self.count += 1;
+        Some(())
+    }
+
+    /// The same with one more in front.
+    fn with_first(&self, offset: usize) -> Option<Moved> {
+        let mut longer = Moved::default();
+        longer.push(offset)?;
+        self.iter().try_for_each(|offset| longer.push(offset))?;
+        Some(longer)
+    }
+}
+
 /// One way to patch a site. Still to be checked: far branches, and whether all of it can move.
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
@@ -13,9 +54,9 @@ pub(crate) struct Candidate {
     /// Where the jump goes: its own place is the first instruction moved, or the `syscall`.
     pub(crate) jump_at: usize,
     /// The instructions in front of the `syscall` that move.
-    pub(crate) before: Vec<usize>,
+    pub(crate) before: Moved,
     /// The instructions behind the `syscall` that move.
-    pub(crate) after: Vec<usize>,
+    pub(crate) after: Moved,
     /// Behind the last instruction replaced.
     pub(crate) end: usize,
     /// Control does not go on at `end`.
@@ -25,11 +66,11 @@ pub(crate) struct Candidate {
 }
 
 impl Candidate {
-    fn new(window: Window, site: usize, before: Vec<usize>, behind: Behind) -> Candidate {
+    fn new(window: Window, site: usize, before: Moved, behind: Behind) -> Candidate {
         Candidate {
             window,
             site,
-            jump_at: before.first().copied().unwrap_or(site),
+            jump_at: before.iter().next().unwrap_or(site),
             before,
             after: behind.moved,
             end: behind.end,
@@ -58,9 +99,9 @@ impl Candidate {
 }
 
 /// Instructions behind a `syscall` that move.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Behind {
-    moved: Vec<usize>,
+    moved: Moved,
     end: usize,
     terminated: bool,
 }
@@ -75,7 +116,12 @@ pub(crate) fn candidates(
     let number = number(text, near, site);
     let after = move || {
         let behind = behind(near, site, site + JUMP_LEN)?;
-        Some(Candidate::new(Window::After, site, Vec::new(), behind))
+        Some(Candidate::new(
+            Window::After,
+            site,
+            Moved::default(),
+            behind,
+        ))
     };
     number
         .into_iter()
@@ -93,26 +139,29 @@ pub(crate) fn number(text: &[u8], near: &Neighbourhood<'_>, site: usize) -> Opti
         [0xb8, _, _, _, _] | [0x48, 0xc7, 0xc0, _, _, _, _]
     );
     let behind = Behind {
-        moved: Vec::new(),
+        moved: Moved::default(),
         end: site + 2,
         terminated: false,
     };
-    loads_number.then(|| Candidate::new(Window::Number, site, [start].into(), behind))
+    loads_number.then(|| {
+        let moved = Moved::default().with_first(start)?;
+        Some(Candidate::new(Window::Number, site, moved, behind))
+    })?
 }
 
 /// The instructions behind the `syscall` at `site` until `reach` is covered. A terminator may be
 /// followed by filling, which does not move.
 fn behind(near: &Neighbourhood<'_>, site: usize, reach: usize) -> Option<Behind> {
-    let mut moved = Vec::new();
+    let mut moved = Moved::default();
     let mut at = site + 2;
     while at < reach {
         let (end, kind) = near.instruction(at)?;
         match kind {
-            Kind::Ordinary => moved.push(at),
+            Kind::Ordinary => moved.push(at)?,
             // A `nop` in front of another instruction may align the target of an indirect branch.
-            Kind::Filling if end >= reach => moved.push(at),
+            Kind::Filling if end >= reach => moved.push(at)?,
             Kind::Terminator => {
-                moved.push(at);
+                moved.push(at)?;
                 let covered = end.max(near.filling_end(end));
                 return (covered >= reach).then_some(Behind {
                     moved,
@@ -134,7 +183,7 @@ fn behind(near: &Neighbourhood<'_>, site: usize, reach: usize) -> Option<Behind>
 /// Windows that start in front of the `syscall`, the one that moves least first.
 fn before(near: &Neighbourhood<'_>, site: usize) -> Vec<Candidate> {
     let mut found = Vec::new();
-    let mut moved = Vec::new();
+    let mut moved = Moved::default();
     let mut start = site;
     while moved.len() < MOST_MOVED {
         let Some(previous) = near.previous(start) else {
@@ -144,12 +193,15 @@ fn before(near: &Neighbourhood<'_>, site: usize) -> Vec<Candidate> {
             break;
         }
         start = previous;
-        moved.insert(0, start);
+        let Some(longer) = moved.with_first(start) else {
+            break;
+        };
+        moved = longer;
         if let Some(behind) = behind(near, site, start + JUMP_LEN)
             && moved.len() + behind.moved.len() <= MOST_MOVED
         {
-            let enough = behind.moved.is_empty();
-            found.push(Candidate::new(Window::Before, site, moved.clone(), behind));
+            let enough = behind.moved.len() == 0;
+            found.push(Candidate::new(Window::Before, site, moved, behind));
             if enough {
                 break;
             }
@@ -164,11 +216,11 @@ fn filling(text: &[u8], site: usize) -> Option<Candidate> {
         return None;
     }
     let behind = Behind {
-        moved: Vec::new(),
+        moved: Moved::default(),
         end: site + 2,
         terminated: false,
     };
-    let mut candidate = Candidate::new(Window::Filling, site, Vec::new(), behind);
+    let mut candidate = Candidate::new(Window::Filling, site, Moved::default(), behind);
     let runs = Neighbourhood::wide(text, site).fillings(site);
     // The end of the run, for a function may be aligned at its start by chance.
     let mut places = runs.iter().map(|run| run.end - JUMP_LEN);

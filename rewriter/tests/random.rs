@@ -2,7 +2,7 @@
 
 mod check;
 
-use capsid_rewriter::{SiteTable, patch_proven_sites, patch_site, plain_sites, sweep};
+use capsid_rewriter::{Hazards, SiteTable, patch_proven_sites, patch_site, plain_sites, sweep};
 use check::{assert_equivalent, layout};
 use proptest::prelude::*;
 
@@ -10,9 +10,17 @@ use proptest::prelude::*;
 fn fuzz_one(text: &[u8]) {
     let layout = layout(text.len());
     let mut table = SiteTable::new();
-    let mut patches = patch_proven_sites(text, &layout, &mut table);
+    let mut patches = Vec::new();
+    let none = Hazards::empty();
+    patch_proven_sites(text, &layout, none, &mut table, |patch| patches.push(patch));
     for site in 0..text.len().saturating_add(2) {
-        patches.extend(patch_site(text, site, &layout, &mut table));
+        patches.extend(patch_site(
+            text,
+            site,
+            &layout,
+            Hazards::empty(),
+            &mut table,
+        ));
     }
     assert!(plain_sites(text).all(|site| text[site..].starts_with(&[0x0f, 0x05])));
     for patch in &patches {
@@ -20,9 +28,12 @@ fn fuzz_one(text: &[u8]) {
         assert!(patch.write().range().end <= text.len());
     }
     let mut copy = text.to_vec();
+    table.apply(&mut copy);
+    let mut one_by_one = text.to_vec();
     for patch in &patches {
-        patch.apply(&mut copy);
+        patch.apply(&mut one_by_one);
     }
+    assert_eq!(copy, one_by_one);
     table.restore(0, &mut copy);
     assert_eq!(copy, text);
 

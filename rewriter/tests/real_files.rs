@@ -2,7 +2,7 @@
 
 mod check;
 
-use capsid_rewriter::{SiteTable, Window, patch_proven_sites, plain_sites, sweep};
+use capsid_rewriter::{Hazards, SiteTable, Window, patch_proven_sites, plain_sites, sweep};
 use check::{assert_equivalent, layout};
 use std::path::Path;
 
@@ -52,7 +52,11 @@ fn check(path: &Path) -> Option<Counts> {
             assert_equivalent(&text, patch, &layout, &swept.table);
         }
         let mut table = SiteTable::new();
-        let proven = patch_proven_sites(&text, &layout, &mut table);
+        let mut proven = Vec::new();
+        let hazards = Hazards::THREADS_BEFORE;
+        patch_proven_sites(&text, &layout, hazards, &mut table, |patch| {
+            proven.push(patch)
+        });
         for patch in &proven {
             assert_equivalent(&text, patch, &layout, &table);
             // Decoding all of it agrees on what a site is.
@@ -61,7 +65,7 @@ fn check(path: &Path) -> Option<Counts> {
         let running = swept
             .patches
             .iter()
-            .filter(|p| p.fits_running_text())
+            .filter(|p| p.withstands(Hazards::RUNNING | Hazards::THREADS_BEFORE))
             .count();
         println!(
             "{}: {} bytes, {} sites; number {}, after {}, before {}, filling {}, refused {:x?}; \

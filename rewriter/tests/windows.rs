@@ -3,7 +3,7 @@
 mod check;
 
 use capsid_rewriter::{
-    Layout, Patch, Refusal, ReturnTo, SiteTable, Window, patch_proven_sites, patch_site,
+    Hazards, Layout, Patch, Refusal, ReturnTo, SiteTable, Window, patch_proven_sites, patch_site,
     plain_sites, sweep,
 };
 use check::{assert_equivalent, layout};
@@ -30,7 +30,7 @@ fn patched(code: &[u8]) -> Result<Patch, Refusal> {
     let (text, _) = text_with(code);
     let mut table = SiteTable::new();
     let layout = layout(text.len());
-    let patch = patch_site(&text, site_of(&text), &layout, &mut table)?;
+    let patch = patch_site(&text, site_of(&text), &layout, Hazards::empty(), &mut table)?;
     assert_equivalent(&text, &patch, &layout, &table);
     let mut copy = text.clone();
     patch.apply(&mut copy);
@@ -38,6 +38,13 @@ fn patched(code: &[u8]) -> Result<Patch, Refusal> {
     table.restore(0, &mut copy);
     assert_eq!(copy, text);
     Ok(patch)
+}
+
+fn proven(text: &[u8], layout: &Layout<'_>, table: &mut SiteTable) -> Vec<Patch> {
+    let mut patches = Vec::new();
+    let none = Hazards::empty();
+    patch_proven_sites(text, layout, none, table, |patch| patches.push(patch));
+    patches
 }
 
 fn window(code: &[u8]) -> Result<Window, Refusal> {
@@ -49,7 +56,7 @@ fn number_in_front() {
     let patch = patched(&[0xb8, 0x27, 0, 0, 0, 0x0f, 0x05]).unwrap();
     assert_eq!(patch.window(), Window::Number);
     assert_eq!(patch.write().offset() + 5, patch.site());
-    assert!(patch.fits_running_text());
+    assert!(patch.withstands(Hazards::all()));
     // mov rax, 15: the restorer of signal handlers.
     let patch = patched(&[0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05]).unwrap();
     assert_eq!(patch.window(), Window::Number);
@@ -69,7 +76,7 @@ fn number_in_another_register_is_not_plain() {
     let patch = patched(&code).unwrap();
     assert_eq!(patch.window(), Window::Before);
     assert_eq!(patch.write().offset() + 6, patch.site());
-    assert!(patch.fits_running_text());
+    assert!(patch.withstands(Hazards::all()));
 }
 
 #[test]
@@ -116,13 +123,13 @@ fn instructions_in_front() {
     let patch = patched(&code).unwrap();
     assert_eq!(patch.window(), Window::Before);
     // Two instructions move: a thread may stand between them.
-    assert!(!patch.fits_running_text());
+    assert!(!patch.withstands(Hazards::all()));
     assert_eq!(patch.return_to(), ReturnTo::Text(patch.site() + 2));
     // and esi, 0x80; syscall; call +0: one instruction, which is long enough.
     let code = [0x81, 0xe6, 0x80, 0, 0, 0, 0x0f, 0x05, 0xe8, 0, 0, 0, 0];
     let patch = patched(&code).unwrap();
     assert_eq!(patch.window(), Window::Before);
-    assert!(patch.fits_running_text());
+    assert!(patch.withstands(Hazards::all()));
     // lea rdi, [rip+0x20]; syscall; call
     let code = [
         0x48, 0x8d, 0x3d, 0x20, 0, 0, 0, 0x0f, 0x05, 0xe8, 0, 0, 0, 0,
@@ -158,7 +165,7 @@ fn short_jump_into_filling() {
     code.extend([0xe8, 0, 0, 0, 0, 0x0f, 0x05, 0xe8, 0, 0, 0, 0, 0xc3]);
     let patch = patched(&code).unwrap();
     assert_eq!(patch.window(), Window::Filling);
-    assert!(patch.fits_running_text());
+    assert!(patch.withstands(Hazards::all()));
     assert_eq!(patch.prelude().unwrap().bytes()[0], 0xe9);
 }
 
@@ -178,7 +185,14 @@ fn branches_into_a_window_are_respected() {
     let (mut text, start) = text_with(&code);
     let site = start + 5;
     let refused = |text: &[u8]| {
-        patch_site(text, site, &layout(text.len()), &mut SiteTable::new()).unwrap_err()
+        patch_site(
+            text,
+            site,
+            &layout(text.len()),
+            Hazards::empty(),
+            &mut SiteTable::new(),
+        )
+        .unwrap_err()
     };
     text[0] = 0xe9;
     text[1..5].copy_from_slice(&u32::try_from(site + 2 - 5).unwrap().to_le_bytes());
@@ -187,7 +201,7 @@ fn branches_into_a_window_are_respected() {
     // A branch to the syscall itself is harmless.
     text[1..5].copy_from_slice(&u32::try_from(site - 5).unwrap().to_le_bytes());
     let table = &mut SiteTable::new();
-    let patch = patch_site(&text, site, &layout(text.len()), table).unwrap();
+    let patch = patch_site(&text, site, &layout(text.len()), Hazards::empty(), table).unwrap();
     assert_eq!(patch.window(), Window::After);
 }
 
@@ -224,7 +238,7 @@ fn sites_in_operands_are_not_proven() {
     let (text, _) = text_with(&code);
     assert_eq!(plain_sites(&text).count(), 0);
     let table = &mut SiteTable::new();
-    assert!(patch_proven_sites(&text, &layout(text.len()), table).is_empty());
+    assert!(proven(&text, &layout(text.len()), table).is_empty());
     assert!(table.is_empty());
 }
 
@@ -242,7 +256,7 @@ fn proven_sites_are_patched_together() {
     let (text, _) = text_with(&code);
     let layout = layout(text.len());
     let mut table = SiteTable::new();
-    let patches = patch_proven_sites(&text, &layout, &mut table);
+    let patches = proven(&text, &layout, &mut table);
     assert_eq!((patches.len(), table.len()), (200, 200));
     let mut copy = text.clone();
     for patch in &patches {
@@ -252,7 +266,7 @@ fn proven_sites_are_patched_together() {
     table.restore(0, &mut copy);
     assert_eq!(copy, text);
     assert!(
-        patch_proven_sites(&text, &layout, &mut table).is_empty(),
+        proven(&text, &layout, &mut table).is_empty(),
         "all are patched"
     );
     assert_eq!(sweep(&text, &layout).patches.len(), 200);
@@ -268,18 +282,34 @@ fn patches_keep_out_of_each_others_way() {
     let (text, start) = text_with(&code);
     let layout = layout(text.len());
     let mut table = SiteTable::new();
-    let mut patch = |site| patch_site(&text, start + site, &layout, &mut table);
+    let mut patch = |site| patch_site(&text, start + site, &layout, Hazards::empty(), &mut table);
     assert_eq!(patch(5).unwrap().window(), Window::After);
     assert_eq!(patch(5), Err(Refusal::Patched));
     assert_eq!(patch(11), Err(Refusal::NoWindow));
-    assert!(patch_site(&text, start + 11, &layout, &mut SiteTable::new()).is_ok());
+    assert!(
+        patch_site(
+            &text,
+            start + 11,
+            &layout,
+            Hazards::empty(),
+            &mut SiteTable::new()
+        )
+        .is_ok()
+    );
 }
 
 #[test]
 fn areas_are_bounded() {
     let (text, start) = text_with(&[0xb8, 1, 0, 0, 0, 0x0f, 0x05]);
     let with = |layout: Layout<'_>| {
-        patch_site(&text, start + 5, &layout, &mut SiteTable::new()).map(|patch| patch.window())
+        patch_site(
+            &text,
+            start + 5,
+            &layout,
+            Hazards::empty(),
+            &mut SiteTable::new(),
+        )
+        .map(|patch| patch.window())
     };
     let good = layout(text.len());
     assert_eq!(with(good), Ok(Window::Number));
@@ -303,7 +333,7 @@ fn areas_are_bounded() {
         ..good
     };
     assert_eq!(with(no_gate), Err(Refusal::NoWindow));
-    let nothing = patch_site(&text, start, &good, &mut SiteTable::new());
+    let nothing = patch_site(&text, start, &good, Hazards::empty(), &mut SiteTable::new());
     assert_eq!(nothing, Err(Refusal::NotSyscall));
 }
 
@@ -313,7 +343,7 @@ fn a_second_thread_at_the_site_goes_on_in_the_trampoline() {
     let (text, start) = text_with(&[0x31, 0xc0, 0x0f, 0x05, 0x89, 0xc3, 0x85, 0xc0]);
     let layout = layout(text.len());
     let mut table = SiteTable::new();
-    let patch = patch_site(&text, start + 2, &layout, &mut table).unwrap();
+    let patch = patch_site(&text, start + 2, &layout, Hazards::empty(), &mut table).unwrap();
     assert_eq!(patch.window(), Window::After);
     let ReturnTo::Trampoline(at) = patch.return_to() else {
         panic!("the bytes behind the syscall are gone");
@@ -326,6 +356,11 @@ fn a_second_thread_at_the_site_goes_on_in_the_trampoline() {
     );
     assert_eq!(table.resume(start + 2), None, "the jump itself");
     assert_eq!(table.resume(start + 8), None);
+    assert!(patch.withstands(Hazards::RUNNING | Hazards::THREADS_BEFORE));
+    assert!(!patch.withstands(Hazards::THREADS_BEHIND));
+    let strict = &mut SiteTable::new();
+    let refused = patch_site(&text, start + 2, &layout, Hazards::all(), strict);
+    assert_eq!(refused, Err(Refusal::NoWindow));
     assert_eq!(table.original(at + 2), Some(start + 6));
     assert_eq!(table.original(at + 4), Some(start + 8));
 }

@@ -1,7 +1,7 @@
 //! Which texts have patched copies, and which are worth one.
 
 use crate::fs::File;
-use crate::memory::text::patched::{PatchedText, read_text};
+use crate::memory::text::patched::{Passed, PatchedText, read_text};
 use crate::sync::Mutex;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -16,8 +16,11 @@ const COPIES_MAX: usize = 4;
 const FAILURES_MAX: u32 = 8;
 /// Traps that any copy costs.
 const BASE_TRAPS: u64 = 32;
-/// Bytes of text whose patching costs as much as one trap.
-const BYTES_PER_TRAP: u64 = 8192;
+/// Bytes of text whose patching costs as much as one trap: some 3 ms for the C library's 1.4 MB, at
+/// 2.5 µs for a trap. Half of that, since later programs profit too.
+const BYTES_PER_TRAP: u64 = 2048;
+/// Longer texts are not patched because of a second thread only: most of them hardly make calls.
+const AT_ONCE_BYTES: u64 = 4 << 20;
 
 /// Names the bytes that a text mapping shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,8 +41,9 @@ pub enum Urgency {
     /// When enough traps have been counted: the guest process has one thread, which is the caller
     /// and goes nowhere without asking for its resume address.
     Counted,
-    /// Now: the process has several threads, or the call makes another. One that returned from a
-    /// trap and is then held up on the next instruction must not find it replaced.
+    /// Now, unless it is long: the process has several threads, or the call makes another. One
+    /// that returned from a trap and is then held up on the next instruction must not find it
+    /// replaced. In a text that threads passed in this way, fewer sites can be patched.
     Now,
 }
 
@@ -55,6 +59,7 @@ struct Known {
     traps: u64,
     /// Attempts to make a copy that failed: for lack of memory, or for good.
     failures: u32,
+    passed: Passed,
     copies: Vec<Arc<PatchedText>>,
 }
 
@@ -85,11 +90,13 @@ impl TextCache {
         let text = entry(&mut known, key);
         text.traps += 1;
         let enough = BASE_TRAPS + key.length / BYTES_PER_TRAP;
-        match urgency {
-            // After a failure, threads have gone on from traps that were not counted here.
-            Urgency::Now => text.failures == 0,
-            Urgency::Counted => text.traps >= enough.saturating_mul(1 << (4 * text.failures)),
+        let enough = enough.saturating_mul(1 << (4 * text.failures));
+        let at_once = urgency == Urgency::Now && key.length <= AT_ONCE_BYTES && text.failures == 0;
+        let worth = at_once || text.traps >= enough;
+        if urgency == Urgency::Now && !worth {
+            text.passed = Passed::Unobserved;
         }
+        worth
     }
 
     /// Makes a copy of the text, which `file` has, with the site that trapped and all that are
@@ -111,13 +118,14 @@ impl TextCache {
         if text.copies.len() >= COPIES_MAX {
             return Err(Errno::ENOMEM);
         }
+        let passed = text.passed;
         let made = read_text(file, key).and_then(|bytes| {
             let gate_jump = platform().info().gate_jump;
             // Room for the gaps that patches at traps leave, at least.
             let room = trampoline_bytes(&bytes, gate_jump.len()) + PAGE_SIZE / 4;
             let room = room.next_multiple_of(PAGE_SIZE);
             let distance = place(room as u64).ok_or(Errno::ENOMEM)?;
-            PatchedText::new(bytes, *key, site, distance, room)
+            PatchedText::new(bytes, *key, site, distance, room, passed)
         });
         match made {
             Ok(copy) => {
@@ -145,6 +153,7 @@ fn entry<'a>(known: &'a mut Vec<Known>, key: &TextKey) -> &'a mut Known {
             key: *key,
             traps: 0,
             failures: 0,
+            passed: Passed::Observed,
             copies: Vec::new(),
         });
         known.len() - 1

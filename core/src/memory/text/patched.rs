@@ -11,7 +11,7 @@ use capsid_platform::{
     platform,
 };
 use capsid_rewriter::{
-    CodeWrite, Layout, Patch, Refusal, SiteTable, patch_proven_sites, patch_site,
+    CodeWrite, Hazards, Layout, Refusal, SiteTable, patch_proven_sites, patch_site,
 };
 use core::ops::Range;
 
@@ -21,6 +21,15 @@ const LONGEST_TEXT: u64 = 64 << 20;
 const WHOLE_BYTES: usize = 2 << 20;
 /// Of longer ones, aligned blocks of this size are.
 const BLOCK_BYTES: usize = 64 << 10;
+
+/// Whether threads came back from traps in a text without having asked where to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Passed {
+    /// All were alone in their process, and asked, or nothing was to be said to them yet.
+    Observed,
+    /// Some had company: they may be anywhere behind a site.
+    Unobserved,
+}
 
 /// What came of a trap in a text that is mapped with its copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +46,8 @@ pub struct PatchedText {
     key: TextKey,
     distance: i64,
     trampolines: Pages,
+    /// What threads may be doing in the texts that the copy replaces.
+    hazards: Hazards,
     state: Mutex<State>,
 }
 
@@ -120,47 +131,49 @@ pub(super) fn read_text(file: &dyn File, key: &TextKey) -> Result<Vec<u8>, Errno
 
 impl PatchedText {
     /// Patches `text`, with room for `room` bytes of trampolines at `distance` from its start.
+    /// `passed` says that threads may have gone on from traps in it that nobody kept.
     pub(super) fn new(
         mut text: Vec<u8>,
         key: TextKey,
         site: usize,
         distance: i64,
         room: usize,
+        passed: Passed,
     ) -> Result<PatchedText, Errno> {
         let trampolines = Pages::allocate(room, Contents::Zeroed)?;
         let layout = layout(distance, room);
-        let mut state = State {
-            table: SiteTable::new(),
-            segments: Vec::new(),
-            refused: Vec::new(),
-        };
-        let mut patches = patch_proven_sites(&text, &layout, &mut state.table);
-        if !state.table.is_patched(site) {
-            // A copy of the table, since the patch may turn out not to fit.
-            let mut table = state.table.clone();
-            match patch_site(&text, site, &layout, &mut table) {
-                Ok(patch) if !patch.exposes_threads() => {
-                    patches.push(patch);
-                    state.table = table;
-                }
-                Ok(_) | Err(_) => state.refused.push(site),
-            }
+        let mut hazards = Hazards::THREADS_BEFORE;
+        if passed == Passed::Unobserved {
+            hazards |= Hazards::THREADS_BEHIND;
         }
-        if patches.is_empty() {
+        let mut table = SiteTable::new();
+        patch_proven_sites(&text, &layout, hazards, &mut table, |patch| {
+            trampolines.write(patch.trampoline_offset(), patch.trampoline());
+        });
+        let mut refused = Vec::new();
+        match patch_site(&text, site, &layout, hazards, &mut table) {
+            Ok(patch) => trampolines.write(patch.trampoline_offset(), patch.trampoline()),
+            Err(Refusal::Patched) => {}
+            Err(_) => refused.push(site),
+        }
+        if table.is_empty() {
             return Err(Errno::ENOEXEC);
         }
-        for patch in &patches {
-            trampolines.write(patch.trampoline_offset(), patch.trampoline());
-            patch.apply(&mut text);
-        }
-        for range in copied_ranges(text.len(), &patches) {
-            state.segments.push(copy_segment(&text, range)?);
+        table.apply(&mut text);
+        let mut segments = Vec::new();
+        for range in copied_ranges(text.len(), table.writes()) {
+            segments.push(copy_segment(&text, range)?);
         }
         Ok(PatchedText {
             key,
             distance,
             trampolines,
-            state: Mutex::new(state),
+            hazards,
+            state: Mutex::new(State {
+                table,
+                segments,
+                refused,
+            }),
         })
     }
 
@@ -237,11 +250,10 @@ impl PatchedText {
     fn try_patch(&self, state: &mut State, file: &dyn File, site: usize) -> Result<(), Refusal> {
         let mut text = read_text(file, &self.key).map_err(|_| Refusal::NoRoom)?;
         let layout = layout(self.distance, self.trampolines.len_bytes());
+        // A copy, since there may be no memory for the pages.
         let mut table = state.table.clone();
-        let patch = patch_site(&text, site, &layout, &mut table)?;
-        if !patch.fits_running_text() {
-            return Err(Refusal::NoWindow);
-        }
+        let hazards = self.hazards | Hazards::RUNNING;
+        let patch = patch_site(&text, site, &layout, hazards, &mut table)?;
         self.trampolines
             .write(patch.trampoline_offset(), patch.trampoline());
         let writes = || patch.prelude().into_iter().chain([patch.write()]);
@@ -255,7 +267,7 @@ impl PatchedText {
         } else {
             // Nobody executes a block that was not copied before.
             patch.apply(&mut text);
-            for range in copied_ranges(text.len(), core::slice::from_ref(&patch)) {
+            for range in copied_ranges(text.len(), writes()) {
                 if state
                     .segments
                     .iter()
@@ -302,15 +314,15 @@ fn layout(distance: i64, room: usize) -> Layout<'static> {
     }
 }
 
-/// The byte ranges of the text that need copying for these patches: disjoint and in order.
-fn copied_ranges(text_len: usize, patches: &[Patch]) -> Vec<Range<usize>> {
+/// The byte ranges of the text that need copying for these writes: disjoint and in order.
+fn copied_ranges<'a>(
+    text_len: usize,
+    writes: impl Iterator<Item = &'a CodeWrite>,
+) -> Vec<Range<usize>> {
     let block = match text_len {
         0..=WHOLE_BYTES => WHOLE_BYTES,
         _ => BLOCK_BYTES,
     };
-    let writes = patches
-        .iter()
-        .flat_map(|patch| patch.prelude().into_iter().chain([patch.write()]));
     let mut blocks: Vec<usize> = writes
         .flat_map(|write| [write.range().start / block, (write.range().end - 1) / block])
         .collect();

@@ -227,3 +227,25 @@ fn a_trap_brings_the_copy_and_later_mappings_have_it() {
     let resume = mapped.trapped(None, again, Urgency::Now, &mut room);
     assert_eq!(resume, again.0 + 2);
 }
+
+#[test]
+fn long_texts_wait_and_are_patched_with_care() {
+    let (mut program, key) = program(2000, &[1], &PLAIN);
+    let checked = [0x31, 0xc0, 0x0f, 0x05, 0x48, 0x3d, 0, 0xf0, 0xff, 0xff];
+    program.0[5 * PAGE_SIZE..][..10].copy_from_slice(&checked);
+    for urgency in [Urgency::Counted, Urgency::Now] {
+        let cache = TextCache::default();
+        while !cache.is_worth_a_copy(&key, urgency) {}
+        let plain = PAGE_SIZE + 517;
+        let text = cache
+            .make(&program, &key, plain, |_| Some(DISTANCE))
+            .unwrap();
+        let mut mapped = MappedTexts::default();
+        mapped.map(START, READ_EXECUTE, text).unwrap();
+        assert_eq!(seen(PAGE_SIZE + 512, 1), [0xe9]);
+        // A thread may stand behind the call, where the jump would end.
+        let behind = START + 5 * PAGE_SIZE as u64 + 4;
+        let moved = mapped.resume_address(behind) != behind;
+        assert_eq!(moved, urgency == Urgency::Counted);
+    }
+}
