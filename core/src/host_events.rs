@@ -8,24 +8,33 @@
 use crate::fs::stdio;
 use alloc::boxed::Box;
 use capsid_platform::{Entry, Errno, GuestThread, Registers, Resume, SpawnKind, platform};
-use capsid_wire::message::EVENT_STREAM;
+use capsid_wire::message::{EVENT_STREAM, EVENT_TERMINAL};
 use capsid_wire::{Operation, Request};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 static LISTENING: AtomicBool = AtomicBool::new(false);
-static SIGNALLED: spin::Once<fn(u32)> = spin::Once::new();
+static SIGNALLED: spin::Once<fn(u32, SignalOrigin)> = spin::Once::new();
+
+/// Where a signal for the sandbox came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignalOrigin {
+    /// Somebody sent it to capsid: it is for the first guest process.
+    Process,
+    /// A key of the terminal, its change of size, or its loss: it is for the foreground group.
+    Terminal,
+}
 
 /// Calls `deliver` with each signal number that arrives for the first guest process. The first
 /// call wins. Listening starts with [`listen`]; until then capsid itself acts on signals, as their
 /// default action does.
-pub fn on_signal(deliver: fn(u32)) {
+pub fn on_signal(deliver: fn(u32, SignalOrigin)) {
     SIGNALLED.call_once(|| deliver);
 }
 
 /// Starts listening, unless that was done. A host that refuses the thread leaves waits for streams
 /// without an end but signals: it is tried again the next time.
 pub fn listen() {
-    if LISTENING.swap(true, Ordering::AcqRel) {
+    if LISTENING.load(Ordering::Relaxed) || LISTENING.swap(true, Ordering::AcqRel) {
         return;
     }
     let listener = Box::new(Listener);
@@ -77,8 +86,13 @@ fn dispatch(events: u64) {
         }
     }
     if let Some(deliver) = SIGNALLED.get() {
+        let origin = if events & EVENT_TERMINAL == 0 {
+            SignalOrigin::Process
+        } else {
+            SignalOrigin::Terminal
+        };
         for signal in (1..32).filter(|signal| events & (1 << signal) != 0) {
-            deliver(signal);
+            deliver(signal, origin);
         }
     }
 }

@@ -74,8 +74,8 @@ pub enum Operation {
     /// Window size of a terminal stream. `args`: stream. Reply: `value` = rows | columns << 16.
     WindowSize = 37,
     /// Waits for something that the broker announces. Blocks, and is interruptible; one at a
-    /// time. Reply: `value` = bits of [`EVENT_STREAM`], and bit n for signal n that arrived for
-    /// the first guest process.
+    /// time. Reply: `value` = bits of [`EVENT_STREAM`], bit n for signal n that arrived for the
+    /// first guest process, and [`EVENT_TERMINAL`].
     WaitEvents = 38,
     /// Sends the kick signal. `args`: host process, host thread.
     Kick = 48,
@@ -138,6 +138,9 @@ pub const LOOKUP_OPEN: u64 = 1;
 pub const LOOKUP_COMPONENTS: u32 = 128;
 /// [`Operation::WaitEvents`]: bit of standard input; output and error have the next two.
 pub const EVENT_STREAM: u64 = 1 << 32;
+/// [`Operation::WaitEvents`]: the signals come from the terminal, whose foreground process group
+/// they are for.
+pub const EVENT_TERMINAL: u64 = 1 << 40;
 /// [`Operation::Open`]: keep no handle: the donated descriptor is all that is wanted.
 pub const OPEN_NO_HANDLE: u64 = 2;
 /// [`Operation::Open`]: do not donate a descriptor (directories, permission probes).

@@ -17,19 +17,39 @@ const FORWARDED: [Signal; 8] = [
     Signal::TSTP,
 ];
 
+/// A signal that arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrived {
+    /// Its number.
+    pub signal: i32,
+    /// No process sent it: the terminal did.
+    pub from_terminal: bool,
+}
+
+/// Whether capsid was started with the signal ignored, as `nohup` does: then it is not for the
+/// sandbox either.
+fn is_ignored(signal: Signal) -> bool {
+    // SAFETY: reads the disposition into a local structure.
+    unsafe {
+        let mut action = std::mem::zeroed::<libc::sigaction>();
+        libc::sigaction(signal.as_raw(), std::ptr::null(), &raw mut action);
+        action.sa_sigaction == libc::SIG_IGN
+    }
+}
+
 /// The signals that arrive for capsid.
 #[derive(Debug)]
 pub struct SignalInbox(OwnedFd);
 
 impl SignalInbox {
     /// Blocks the signals in the calling thread and those that it starts, and collects them. Call
-    /// this before any thread is started. A signal that is ignored, as `nohup` does, stays so.
+    /// this before any thread is started.
     pub fn open() -> Result<SignalInbox, Errno> {
         // SAFETY: fills a local set, blocks it for this thread, and makes a descriptor.
         let number = unsafe {
             let mut set = std::mem::zeroed::<libc::sigset_t>();
             libc::sigemptyset(&raw mut set);
-            for signal in FORWARDED {
+            for signal in FORWARDED.into_iter().filter(|signal| !is_ignored(*signal)) {
                 libc::sigaddset(&raw mut set, signal.as_raw());
             }
             libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
@@ -43,12 +63,18 @@ impl SignalInbox {
     }
 
     /// The next signal that arrived, if any.
-    pub fn take(&self) -> Option<i32> {
+    pub fn take(&self) -> Option<Arrived> {
         let mut info = [0u8; size_of::<libc::signalfd_siginfo>()];
         match rustix::io::read(&self.0, &mut info) {
-            // The number is the first field.
+            // The number is the first field, the code the third.
             Ok(length) if length == info.len() => {
-                info.first_chunk().map(|number| i32::from_ne_bytes(*number))
+                let (fields, _) = info.as_chunks::<4>();
+                let field =
+                    |index: usize| fields.get(index).map(|field| i32::from_ne_bytes(*field));
+                Some(Arrived {
+                    signal: field(0)?,
+                    from_terminal: field(2)? == libc::SI_KERNEL,
+                })
             }
             _ => None,
         }

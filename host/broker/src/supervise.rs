@@ -8,6 +8,7 @@ use crate::outcome::End;
 use crate::processes::Processes;
 use crate::service::Shared;
 use crate::signals::{SignalInbox, asks_to_end, stop_self};
+use capsid_wire::message::EVENT_TERMINAL;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 use std::time::{Duration, Instant};
@@ -55,7 +56,8 @@ pub fn supervise(
             .flatten()
             .min();
         wait(shared, signals, deadline);
-        while let Some(signal) = signals.and_then(SignalInbox::take) {
+        while let Some(arrived) = signals.and_then(SignalInbox::take) {
+            let signal = arrived.signal;
             if signal == Signal::TSTP.as_raw() {
                 processes.signal_all(Signal::STOP);
                 stop_self();
@@ -68,7 +70,12 @@ pub fn supervise(
             if ending && ignored {
                 return Verdict::Signalled(signal);
             }
-            shared.events.announce(1 << (signal & 31));
+            let origin = if arrived.from_terminal {
+                EVENT_TERMINAL
+            } else {
+                0
+            };
+            shared.events.announce(1 << (signal & 31) | origin);
             if ending {
                 unanswered = Some((signal, Instant::now() + PATIENCE));
             }

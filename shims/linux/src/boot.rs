@@ -5,6 +5,7 @@ use crate::exec::{self, Prepared, Request};
 use crate::files::{Descriptor, DescriptorFlags, DescriptorTable, FsContext};
 use crate::kernel::{FIRST_PROCESS, Kernel};
 use crate::signal::{Signal, SignalInfo, SignalSet, send_to_process};
+use crate::syscalls::ioctl::foreground_group;
 use crate::task::{
     ExitStatus, Limits, NAME_BYTES, Process, ProcessMemory, Thread, ThreadSeed, Tree,
 };
@@ -18,7 +19,7 @@ use capsid_core::Errno;
 use capsid_core::credentials::Credentials;
 use capsid_core::fs::stdio::StandardStream;
 use capsid_core::fs::{LookupFlags, MountNamespace, OpenFile, Path, Place, StatusFlags, View};
-use capsid_core::host_events;
+use capsid_core::host_events::{self, SignalOrigin};
 use capsid_core::memory::AddressSpace;
 use capsid_core::sync::{Mutex, RwLock};
 use capsid_platform::{Clock, GuestThread, HostTimer, Registers, platform};
@@ -110,14 +111,26 @@ fn standard_streams() -> Result<DescriptorTable, Errno> {
     Ok(table)
 }
 
-/// A signal that capsid got, for the first process.
-fn forward_signal(number: u32) {
-    let process = KERNEL
-        .get()
-        .and_then(|kernel| kernel.process(FIRST_PROCESS));
-    if let (Some(process), Ok(signal)) = (process, Signal::new(number.cast_signed())) {
-        // Only queued signals can find no room.
-        let _ = send_to_process(&process, SignalInfo::kernel(signal));
+/// A signal that capsid got: for the first process, or for the terminal's foreground group.
+fn forward_signal(number: u32, origin: SignalOrigin) {
+    let Some(kernel) = KERNEL.get() else {
+        return;
+    };
+    let first = kernel.process(FIRST_PROCESS);
+    let targets: Vec<Arc<Process>> = match origin {
+        SignalOrigin::Process => first.into_iter().collect(),
+        SignalOrigin::Terminal => {
+            let group = foreground_group().or_else(|| Some(first?.group_id()));
+            let tree = kernel.tree.lock();
+            let members = group.into_iter().flat_map(|group| tree.group(group));
+            members.map(|node| node.process.clone()).collect()
+        }
+    };
+    if let Ok(signal) = Signal::new(number.cast_signed()) {
+        for process in &targets {
+            // Only queued signals can find no room.
+            let _ = send_to_process(process, SignalInfo::kernel(signal));
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use crate::task::Thread;
 use alloc::string::String;
 use alloc::sync::Arc;
 use capsid_core::Errno;
+use capsid_core::host_events;
 use capsid_core::fs::{DetachedInode, File, Inode};
 use capsid_core::io::Destination;
 use capsid_core::wait::{Events, WaitQueue};
@@ -47,6 +48,9 @@ impl SignalFile {
     pub fn set_mask(&self, mask: SignalSet) {
         let mask = mask & !SignalSet::UNBLOCKABLE;
         self.mask.store(mask.0, Ordering::Relaxed);
+        if mask.0 & SignalSet::FROM_HOST.0 != 0 {
+            host_events::listen();
+        }
         announce();
     }
 

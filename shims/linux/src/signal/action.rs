@@ -56,6 +56,12 @@ impl Action {
         }
     }
 
+    /// Whether it is the default action.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        self.handler == DEFAULT
+    }
+
     /// Whether a handler runs.
     #[must_use]
     pub fn has_handler(&self) -> bool {

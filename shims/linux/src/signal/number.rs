@@ -145,6 +145,17 @@ impl SignalSet {
             | 1 << (Signal::TTOU.0 - 1),
     );
 
+    /// The signals that capsid passes on to the sandbox.
+    pub const FROM_HOST: SignalSet = SignalSet(
+        1 << (Signal::HUP.0 - 1)
+            | 1 << (Signal::INT.0 - 1)
+            | 1 << (Signal::QUIT.0 - 1)
+            | 1 << (Signal::USR1.0 - 1)
+            | 1 << (Signal::USR2.0 - 1)
+            | 1 << (Signal::TERM.0 - 1)
+            | 1 << (Signal::WINCH.0 - 1),
+    );
+
     /// The set of one signal.
     #[must_use]
     pub const fn of(signal: Signal) -> SignalSet {

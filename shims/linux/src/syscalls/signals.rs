@@ -10,6 +10,7 @@ use crate::syscalls::timeouts::read_timespec;
 use crate::task::Thread;
 use alloc::sync::Arc;
 use capsid_core::Errno;
+use capsid_core::host_events;
 use capsid_core::wait::Waiter;
 use capsid_platform::GuestAddr;
 use core::sync::atomic::Ordering;
@@ -46,6 +47,10 @@ pub fn sys_rt_sigaction(call: &mut Call<'_>) -> CallResult {
             mask: SignalSet(word(3)) & !SignalSet::UNBLOCKABLE,
         };
         let before = actions.set(signal, action);
+        if SignalSet::FROM_HOST.contains(signal) && !action.is_default() {
+            // Until somebody cares, capsid does what the default action does.
+            host_events::listen();
+        }
         if action.ignores(signal) {
             discard(call, signal);
         }
@@ -136,6 +141,9 @@ pub fn sys_rt_sigtimedwait(call: &mut Call<'_>) -> CallResult {
     let set = SignalSet(call.pointer(0).read_u64()?) & !SignalSet::UNBLOCKABLE;
     let deadline = read_timespec(call.pointer(2))?.map(|timeout| call.deadline(timeout));
     let thread = call.thread;
+    if set.0 & SignalSet::FROM_HOST.0 != 0 {
+        host_events::listen();
+    }
     thread.awaited.store(set.0, Ordering::SeqCst);
     let result = thread.wait_until(deadline, || take_pending(thread, set));
     thread.awaited.store(0, Ordering::SeqCst);
