@@ -254,9 +254,11 @@ impl Inode for HostInode {
 
     fn is_same(&self, other: &dyn Inode) -> bool {
         let other: &dyn core::any::Any = other;
-        other
-            .downcast_ref::<HostInode>()
-            .is_some_and(|other| self.is_described_by(&other.known.lock().stat))
+        other.downcast_ref::<HostInode>().is_some_and(|other| {
+            // Both may be the same object: its lock must be free again.
+            let stat = other.known.lock().stat;
+            self.is_described_by(&stat)
+        })
     }
 
     fn file_system(&self) -> Arc<dyn FileSystem> {
