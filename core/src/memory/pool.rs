@@ -59,10 +59,20 @@ struct Free {
     warm: Vec<u32>,
 }
 
-/// The pool of the platform.
+/// The pool of the platform. Not more of it is used than the guest may have memory.
 pub fn pool() -> &'static PagePool {
     static POOL: spin::Once<PagePool> = spin::Once::new();
-    POOL.call_once(|| PagePool::new(platform().info().pool_pages))
+    POOL.call_once(|| {
+        let info = platform().info();
+        let pool = PagePool::new(info.pool_pages);
+        if info.boot.memory_bytes > 0 {
+            let pages = info.boot.memory_bytes / PAGE_SIZE as u64;
+            pool.set_limit(
+                u32::try_from(pages).map_or(info.pool_pages, |pages| pages.min(info.pool_pages)),
+            );
+        }
+        pool
+    })
 }
 
 impl PagePool {
