@@ -29,7 +29,7 @@ struct Image {
 
 impl File for Image {
     fn read(&self, offset: u64, destination: &mut Destination<'_>) -> Result<usize, Errno> {
-        destination.put(&self.bytes[offset as usize..])
+        destination.put(&self.bytes[to_index(offset)..])
     }
 
     fn mappable(&self) -> Result<&dyn Mappable, Errno> {
@@ -37,11 +37,15 @@ impl File for Image {
     }
 }
 
+fn to_index(offset: u64) -> usize {
+    usize::try_from(offset).unwrap()
+}
+
 fn image() -> Arc<OpenFile> {
     install();
-    let mut bytes = vec![0x90; (IMAGE_PAGES * PAGE) as usize];
+    let mut bytes = vec![0x90; to_index(IMAGE_PAGES * PAGE)];
     let mut put = |at: u64, code: &[u8]| {
-        bytes[(PAGE + at) as usize..][..code.len()].copy_from_slice(code);
+        bytes[to_index(PAGE + at)..][..code.len()].copy_from_slice(code);
     };
     put(NUMBER, &[0xb8, 39, 0, 0, 0, 0x0f, 0x05]);
     put(UNCERTAIN, &[0x31, 0xc0, 0x0f, 0x05, 0x89, 0xc3, 0x85, 0xc0]);
