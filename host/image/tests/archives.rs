@@ -6,7 +6,8 @@ use capsid_image::{ImageBuilder, ImageError, Refusal};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed};
 use std::io;
-use support::{Snapshot, image_of_archive, of_image};
+use support::image_of_archive;
+use support::snapshot::{Snapshot, of_image};
 use tar::{Builder, EntryType, Header};
 
 /// A member: type, path, link target, bytes.
@@ -141,7 +142,9 @@ fn huge_sparse_files_cost_nothing() {
     header.set_entry_type(EntryType::GNUSparse);
     header.set_size(5);
     header.set_mode(0o644);
-    (header.set_uid(0), header.set_gid(0), header.set_mtime(0));
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
     let gnu = header.as_gnu_mut().unwrap();
     gnu.set_real_size(1 << 50);
     gnu.sparse[0].set_offset((1 << 50) - 5);

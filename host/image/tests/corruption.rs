@@ -118,7 +118,8 @@ fn mend(image: &mut [u8]) {
 /// The ranges that hold the structure of an image, where damage matters.
 fn structure(image: &[u8]) -> Vec<std::ops::Range<usize>> {
     let parsed = Image::new(image).unwrap();
-    let mut ranges = vec![SUPERBLOCK_OFFSET..SUPERBLOCK_OFFSET + size_of::<RawSuperblock>()];
+    let superblock = SUPERBLOCK_OFFSET..SUPERBLOCK_OFFSET + size_of::<RawSuperblock>();
+    let mut ranges = Vec::from([superblock]);
     let meta = u32::from_le_bytes(image[1064..1068].try_into().unwrap()) as usize * 4096;
     let mut pending = vec![parsed.root()];
     while let Some(nid) = pending.pop() {
@@ -184,9 +185,8 @@ impl Damaged {
     fn mend(&mut self) {
         let mut block = self.image[..4096].to_vec();
         mend(&mut block);
-        for offset in SUPERBLOCK_OFFSET + 4..SUPERBLOCK_OFFSET + 8 {
-            self.set(offset, block[offset]);
-        }
+        let checksum = (0..4).map(|index| SUPERBLOCK_OFFSET + 4 + index);
+        checksum.for_each(|offset| self.set(offset, block[offset]));
     }
 }
 

@@ -8,10 +8,9 @@ use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 use std::process::Command;
-use support::snapshot::assert_same;
+use support::snapshot::{Snapshot, assert_same, of_directory, of_image};
 use support::tools::Mounted;
-use support::{Scratch, Snapshot, image_of_archive, image_of_directory, of_directory, of_image};
-use support::{tools, trees};
+use support::{Scratch, image_of_archive, image_of_directory, tools, trees};
 
 /// Checks an image with the tools there are against what it was made of.
 fn check_with_tools(scratch: &Scratch, bytes: &[u8], expected: &Snapshot) {

@@ -41,7 +41,7 @@ bitflags! {
 /// The superblock.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-#[allow(missing_docs, reason = "named as in erofs_fs.h")]
+#[expect(missing_docs, reason = "named as in erofs_fs.h")]
 pub struct RawSuperblock {
     pub magic: U32,
     pub checksum: U32,
@@ -107,7 +107,7 @@ pub const FORMAT_MASK: u16 = 0xf;
 /// An inode in its short form. Its time is the superblock's build time.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-#[allow(missing_docs, reason = "named as in erofs_fs.h")]
+#[expect(missing_docs, reason = "named as in erofs_fs.h")]
 pub struct RawCompactInode {
     pub format: U16,
     pub xattr_count: U16,
@@ -126,7 +126,7 @@ pub struct RawCompactInode {
 /// An inode in its full form.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-#[allow(missing_docs, reason = "named as in erofs_fs.h")]
+#[expect(missing_docs, reason = "named as in erofs_fs.h")]
 pub struct RawExtendedInode {
     pub format: U16,
     pub xattr_count: U16,
@@ -152,7 +152,7 @@ pub const CHUNK_INDEXES: u32 = 0x20;
 /// Where a chunk lies.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-#[allow(missing_docs, reason = "named as in erofs_fs.h")]
+#[expect(missing_docs, reason = "named as in erofs_fs.h")]
 pub struct RawChunkIndex {
     pub advise: U16,
     pub device: U16,
@@ -162,7 +162,7 @@ pub struct RawChunkIndex {
 /// One entry of a directory block. All entries come first, then all names.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-#[allow(missing_docs, reason = "named as in erofs_fs.h")]
+#[expect(missing_docs, reason = "named as in erofs_fs.h")]
 pub struct RawDirectoryEntry {
     pub nid: U64,
     pub name_offset: U16,
@@ -174,7 +174,7 @@ pub struct RawDirectoryEntry {
 /// then attributes.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-#[allow(missing_docs, reason = "named as in erofs_fs.h")]
+#[expect(missing_docs, reason = "named as in erofs_fs.h")]
 pub struct RawXattrHeader {
     pub reserved: U32,
     pub shared_count: u8,
@@ -184,7 +184,7 @@ pub struct RawXattrHeader {
 /// One attribute; its name and value follow, padded to 4 bytes.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-#[allow(missing_docs, reason = "named as in erofs_fs.h")]
+#[expect(missing_docs, reason = "named as in erofs_fs.h")]
 pub struct RawXattrEntry {
     pub name_length: u8,
     pub name_index: u8,

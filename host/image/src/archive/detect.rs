@@ -61,10 +61,11 @@ fn is_end_of_archive(head: &[u8]) -> bool {
     head.len() >= 2 * fields::BLOCK_BYTES && head.iter().all(|byte| *byte == 0)
 }
 
+/// A stream whose first bytes were read already.
+pub(super) type Peeked<R> = Chain<Cursor<Vec<u8>>, R>;
+
 /// Looks at the first bytes of a stream, and gives the whole stream back.
-pub(super) fn peek<R: BufRead>(
-    mut stream: R,
-) -> io::Result<(SourceKind, Chain<Cursor<Vec<u8>>, R>)> {
+pub(super) fn peek<R: BufRead>(mut stream: R) -> io::Result<(SourceKind, Peeked<R>)> {
     let mut head = Vec::with_capacity(HEAD_BYTES);
     let mut start = stream.by_ref().take(HEAD_BYTES as u64);
     start.read_to_end(&mut head)?;

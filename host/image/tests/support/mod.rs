@@ -5,9 +5,6 @@ pub mod snapshot;
 pub mod tools;
 pub mod trees;
 
-#[allow(unused_imports, reason = "each test file uses its part")]
-pub use snapshot::{Snapshot, of_directory, of_image};
-
 use capsid_image::ImageBuilder;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
