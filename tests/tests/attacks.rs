@@ -79,9 +79,11 @@ fn attack(arguments: &[&str]) -> Option<Output> {
     let program = format!("/abi/{}", path.file_name()?.to_str()?);
     let mut words = vec![program.as_str()];
     words.extend(arguments);
+    // A program that breaks its own library OS may stop for good, as one that loops does: it hangs
+    // nobody else, and its time limit still ends it.
     Some(
         Command::new(&words)
-            .options(&["-v", &volume])
+            .options(&["-v", &volume, "--timeout", "3s"])
             .limit(30)
             .inside(),
     )
