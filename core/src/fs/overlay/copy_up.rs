@@ -1,7 +1,7 @@
 //! Copying up: giving a lower inode an upper part, before it changes.
 
+use super::Overlay;
 use super::inode::OverlayInode;
-use super::{Key, Overlay};
 use crate::fs::{
     AttributeChange, FileKind, Inode, Metadata, NewNode, StatusFlags, TimeChange, WriteAt,
 };
@@ -62,7 +62,7 @@ impl OverlayInode {
         if self.kind() != FileKind::Regular {
             let _names = overlay.names.lock();
             let upper = self.copy_node(&overlay, lower, &metadata)?;
-            self.finish_copy(&overlay, &metadata, upper.clone())?;
+            self.finish_copy(&overlay, upper.clone())?;
             return Ok(upper);
         }
         let root = overlay.upper.root();
@@ -78,8 +78,9 @@ impl OverlayInode {
             // Before it can be found: a look-up then finds this inode.
             overlay.records.lock().origins.insert(number, self.key);
             keeping_times(&**directory, || directory.link(&place.name, &upper))?;
+            self.hide_lower_name();
         }
-        self.finish_copy(&overlay, &metadata, upper.clone())?;
+        self.finish_copy(&overlay, upper.clone())?;
         Ok(upper)
     }
 
@@ -109,12 +110,13 @@ impl OverlayInode {
                 let directory = place.directory.upper().ok_or(Errno::ESTALE)?;
                 keeping_times(&**directory, || {
                     directory.create(&place.name, node, mode, owner)
-                })?
+                })
+                .inspect(|_| self.hide_lower_name())?
             }
             // Its name was removed: it is made under a name of its own, which goes at once.
             None => {
                 let directory = overlay.upper.root();
-                let name = alloc::format!("#{:x}", self.key.number());
+                let name = alloc::format!("#{:x}", self.number);
                 let upper = directory.create(name.as_bytes(), node, mode, owner)?;
                 if self.kind() == FileKind::Directory {
                     directory.remove_directory(name.as_bytes())?;
@@ -130,20 +132,9 @@ impl OverlayInode {
     }
 
     /// Records the copy and makes it the upper part. The overlay's names are locked.
-    fn finish_copy(
-        &self,
-        overlay: &Overlay,
-        metadata: &Metadata,
-        upper: Arc<dyn Inode>,
-    ) -> Result<(), Errno> {
+    fn finish_copy(&self, overlay: &Overlay, upper: Arc<dyn Inode>) -> Result<(), Errno> {
         let number = upper.metadata()?.inode;
-        let key = Key::of_lower(metadata);
-        let mut records = overlay.records.lock();
-        records.origins.insert(number, self.key);
-        if self.kind() != FileKind::Directory && metadata.links > 1 {
-            records.copies.insert(key, upper.clone());
-        }
-        drop(records);
+        overlay.records.lock().origins.insert(number, self.key);
         self.set_upper(upper);
         *self.place.lock() = None;
         Ok(())

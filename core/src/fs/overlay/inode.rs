@@ -1,6 +1,6 @@
 //! Inodes of the overlay: an upper inode, or lower ones, or both.
 
-use super::{Key, Overlay, file};
+use super::{Key, LowerLinks, Overlay, file};
 use crate::fs::{
     Attachment, AttributeChange, DeviceId, DirectoryEntry, File, FileKind, FileSystem, Inode,
     Metadata, NewNode, Owner, Path, RenameFlags, StatusFlags,
@@ -12,6 +12,7 @@ use capsid_platform::Errno;
 use core::any::Any;
 use core::fmt;
 use core::ops::ControlFlow;
+use core::sync::atomic::Ordering;
 
 /// An inode. It has an upper part, or exactly one lower part (more if it is a directory).
 pub(super) struct OverlayInode {
@@ -19,7 +20,9 @@ pub(super) struct OverlayInode {
     overlay: Weak<Overlay>,
     device: DeviceId,
     pub(super) key: Key,
+    pub(super) number: u64,
     kind: FileKind,
+    links: Option<Arc<LowerLinks>>,
     /// Set once, by making the inode or by copying it up.
     upper: spin::Once<Arc<dyn Inode>>,
     /// Top first.
@@ -44,6 +47,7 @@ pub(super) struct Parts {
     pub(super) upper: Option<Arc<dyn Inode>>,
     pub(super) lowers: Vec<Arc<dyn Inode>>,
     pub(super) place: Option<UpperPlace>,
+    pub(super) links: Option<Arc<LowerLinks>>,
 }
 
 impl OverlayInode {
@@ -51,6 +55,7 @@ impl OverlayInode {
         overlay: Weak<Overlay>,
         device: DeviceId,
         key: Key,
+        number: u64,
         parts: Parts,
     ) -> Arc<OverlayInode> {
         Arc::new_cyclic(|this| OverlayInode {
@@ -58,7 +63,9 @@ impl OverlayInode {
             overlay,
             device,
             key,
+            number,
             kind: parts.kind,
+            links: parts.links,
             upper: match parts.upper {
                 Some(upper) => spin::Once::initialized(upper),
                 None => spin::Once::new(),
@@ -85,7 +92,34 @@ impl OverlayInode {
     }
 
     pub(super) fn set_upper(&self, upper: Arc<dyn Inode>) {
+        if let Some(links) = &self.links {
+            links.copy.call_once(|| upper.clone());
+        }
         self.upper.call_once(|| upper);
+    }
+
+    /// Notes that one of the lower file's names no longer shows.
+    pub(super) fn hide_lower_name(&self) {
+        if let Some(links) = &self.links {
+            links.hidden.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The number of links, when the top part has `own`.
+    fn count_links(&self, own: u32) -> u32 {
+        let upper = self.upper();
+        if let Some(links) = &self.links {
+            let shown = links
+                .count
+                .saturating_sub(links.hidden.load(Ordering::Relaxed));
+            return shown + upper.map_or(0, |_| own);
+        }
+        match (self.kind, upper) {
+            (_, None) if self.place.lock().is_none() => 0,
+            // Counting the subdirectories of all layers would mean listing them.
+            (FileKind::Directory, _) if !self.lowers.is_empty() => own.min(1),
+            _ => own,
+        }
     }
 
     /// What attributes and contents are read from.
@@ -118,11 +152,8 @@ impl Inode for OverlayInode {
     fn metadata(&self) -> Result<Metadata, Errno> {
         let mut metadata = self.top()?.metadata()?;
         metadata.device = self.device.encode();
-        metadata.inode = self.key.number();
-        if self.kind == FileKind::Directory && !self.lowers.is_empty() {
-            // Counting the subdirectories of all layers would mean listing them.
-            metadata.links = 1;
-        }
+        metadata.inode = self.number;
+        metadata.links = self.count_links(metadata.links);
         Ok(metadata)
     }
 
@@ -266,7 +297,7 @@ impl Drop for OverlayInode {
             return;
         };
         let upper = self.upper().and_then(|upper| upper.metadata().ok());
-        let gone = upper.filter(|metadata| metadata.links == 0);
+        let gone = upper.filter(|metadata| self.count_links(metadata.links) == 0);
         overlay.forget(self.key, gone.map(|metadata| metadata.inode));
     }
 }

@@ -5,7 +5,7 @@
 //! that changes during a listing neither hide a name nor show it twice.
 
 use super::inode::OverlayInode;
-use super::{Key, Overlay, is_whiteout};
+use super::{Overlay, is_whiteout};
 use crate::fs::{DirectoryEntry, FileKind, Inode};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -107,7 +107,7 @@ impl OverlayInode {
                         upper.kind(),
                         overlay.number_of_upper(upper.metadata()?.inode),
                     ),
-                    None => (entry.kind, Key::Lower(device, entry.inode).number()),
+                    None => (entry.kind, overlay.number_of_lower(device, entry.inode)),
                 };
                 if self.is_hidden(index, &entry.name)? {
                     continue;

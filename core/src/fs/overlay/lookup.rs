@@ -1,11 +1,12 @@
 //! Look-ups: merging what the layers have under a name.
 
 use super::inode::{OverlayInode, Parts, UpperPlace};
-use super::{Key, Overlay, is_whiteout};
+use super::{Key, LowerLinks, Overlay, is_whiteout};
 use crate::fs::{FileKind, Inode};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use capsid_platform::Errno;
+use core::sync::atomic::AtomicU32;
 
 impl OverlayInode {
     /// Finds `name` in this directory: `ENOENT`.
@@ -92,6 +93,7 @@ impl Overlay {
             return Ok(inode);
         }
         let parts = records.lower_parts.get(&number).cloned();
+        let links = records.links.get(&key).cloned();
         drop(records);
         let lowers = match (parts, place) {
             (Some(parts), _) => parts,
@@ -107,6 +109,7 @@ impl Overlay {
             upper: Some(upper),
             lowers,
             place: None,
+            links,
         };
         Ok(self.remember(key, parts))
     }
@@ -119,28 +122,45 @@ impl Overlay {
     ) -> Result<Arc<OverlayInode>, Errno> {
         let first = lowers.first().ok_or(Errno::ENOENT)?;
         let kind = first.kind();
-        let key = Key::of_lower(&first.metadata()?);
-        let records = self.records.lock();
-        let copy = records.copies.get(&key).cloned();
-        drop(records);
-        if let Some(inode) = self.live(key) {
+        let metadata = first.metadata()?;
+        let key = Key::of_lower(&metadata);
+        let mut records = self.records.lock();
+        if let Some(inode) = records.live.get(&key).and_then(Weak::upgrade) {
             return Ok(inode);
         }
+        let links = (kind != FileKind::Directory && metadata.links > 1).then(|| {
+            let fresh = || Arc::new(LowerLinks::new(metadata.links));
+            records.links.entry(key).or_insert_with(fresh).clone()
+        });
+        drop(records);
+        // Another link of the file may have been copied up.
+        let copy = links.as_ref().and_then(|links| links.copy.get());
         let parts = match copy {
-            // Another link of the file was copied up.
             Some(upper) => Parts {
                 kind,
-                upper: Some(upper),
+                upper: Some(upper.clone()),
                 lowers: Vec::new(),
                 place: None,
+                links,
             },
             None => Parts {
                 kind,
                 upper: None,
                 lowers,
                 place: Some(place),
+                links,
             },
         };
         Ok(self.remember(key, parts))
+    }
+}
+
+impl LowerLinks {
+    fn new(count: u32) -> LowerLinks {
+        LowerLinks {
+            count,
+            hidden: AtomicU32::new(0),
+            copy: spin::Once::new(),
+        }
     }
 }

@@ -23,6 +23,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use capsid_platform::Errno;
 use core::fmt;
+use core::sync::atomic::AtomicU32;
 use hashbrown::HashMap;
 use inode::OverlayInode;
 
@@ -48,8 +49,21 @@ struct Records {
     /// By the number of an upper directory whose lower parts are not what the lower layers have
     /// in its place: what they are. Without any, it is opaque.
     lower_parts: HashMap<u64, Vec<Arc<dyn Inode>>>,
-    /// Lower files with several links that were copied up: the copy.
-    copies: HashMap<Key, Arc<dyn Inode>>,
+    /// Lower files with several links that were looked up.
+    links: HashMap<Key, Arc<LowerLinks>>,
+    /// Devices of lower layers, in the order in which they were met.
+    devices: Vec<u64>,
+}
+
+/// What became of the links of a lower file that has several.
+#[derive(Debug)]
+struct LowerLinks {
+    /// How many the lower layers have.
+    count: u32,
+    /// How many of them no longer show: they were removed, or the upper layer has the name.
+    hidden: AtomicU32,
+    /// The copy that the others lead to as well.
+    copy: spin::Once<Arc<dyn Inode>>,
 }
 
 /// The identity of an inode: that of the layer it comes from.
@@ -65,13 +79,26 @@ impl Key {
     fn of_lower(metadata: &Metadata) -> Key {
         Key::Lower(metadata.device, metadata.inode)
     }
+}
 
-    /// The inode number that guests see. Upper inodes have small numbers; lower ones are set off
-    /// by their device, as one overlay can hold several.
-    fn number(self) -> u64 {
-        match self {
-            Key::Upper(number) => number,
-            Key::Lower(device, number) => number ^ ((device.wrapping_mul(0x9e5) | 1) << 40),
+/// Added to the numbers of upper inodes. Lower ones are usually smaller, and keep theirs.
+const UPPER_NUMBERS: u64 = 1 << 40;
+/// Where the numbers of lower inodes have the index of their device.
+const DEVICE_SHIFT: u32 = 41;
+
+impl Records {
+    /// The inode number that guests see.
+    fn number(&mut self, key: Key) -> u64 {
+        match key {
+            Key::Upper(number) => UPPER_NUMBERS + number,
+            Key::Lower(device, number) => {
+                let known = self.devices.iter().position(|other| *other == device);
+                let index = known.unwrap_or_else(|| {
+                    self.devices.push(device);
+                    self.devices.len() - 1
+                });
+                number ^ ((index as u64) << DEVICE_SHIFT)
+            }
         }
     }
 }
@@ -113,6 +140,7 @@ impl Overlay {
             upper: Some(upper),
             lowers,
             place: None,
+            links: None,
         };
         self.remember(key, parts)
     }
@@ -127,7 +155,8 @@ impl Overlay {
         if let Some(inode) = records.live.get(&key).and_then(Weak::upgrade) {
             return inode;
         }
-        let inode = OverlayInode::new(self.this.clone(), self.device, key, parts);
+        let number = records.number(key);
+        let inode = OverlayInode::new(self.this.clone(), self.device, key, number, parts);
         records.live.insert(key, Arc::downgrade(&inode));
         inode
     }
@@ -140,12 +169,13 @@ impl Overlay {
         if records.live.get(&key).is_some_and(unused) {
             records.live.remove(&key);
         }
-        let parts = gone.and_then(|number| {
+        let forgotten = gone.map(|number| {
             records.origins.remove(&number);
-            records.lower_parts.remove(&number)
+            let links = records.links.remove(&key);
+            (records.lower_parts.remove(&number), links)
         });
         drop(records);
-        drop(parts);
+        drop(forgotten);
     }
 }
 

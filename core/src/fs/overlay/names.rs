@@ -1,7 +1,7 @@
 //! Making and removing names in the upper layer, with whiteouts where a lower one has the name.
 
 use super::inode::OverlayInode;
-use super::{Overlay, is_whiteout};
+use super::{Key, Overlay, is_whiteout};
 use crate::fs::{DeviceId, FileKind, Inode, NewNode, Owner};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -120,6 +120,8 @@ impl OverlayInode {
             } else {
                 directory.unlink(name)?;
             }
+        } else {
+            victim.hide_lower_name();
         }
         // A copy that is still to come goes nowhere.
         *victim.place.lock() = None;
@@ -167,9 +169,14 @@ impl Overlay {
 
     /// The number that guests see for the upper inode of this number.
     pub(super) fn number_of_upper(&self, number: u64) -> u64 {
-        let records = self.records.lock();
+        let mut records = self.records.lock();
         let origin = records.origins.get(&number).copied();
-        origin.unwrap_or(super::Key::Upper(number)).number()
+        records.number(origin.unwrap_or(Key::Upper(number)))
+    }
+
+    /// The number that guests see for a lower inode.
+    pub(super) fn number_of_lower(&self, device: u64, number: u64) -> u64 {
+        self.records.lock().number(Key::Lower(device, number))
     }
 }
 

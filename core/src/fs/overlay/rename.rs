@@ -77,6 +77,9 @@ impl OverlayInode {
         overlay.settle(&source)?;
         if let Some(target) = &target {
             *target.place.lock() = None;
+            if covers.is_none() {
+                target.hide_lower_name();
+            }
         }
         if self.is_in_lower(name)? {
             make_whiteout(&*from, name)?;
@@ -92,7 +95,9 @@ impl OverlayInode {
         if self.upper_child(name)?.is_some() {
             return Ok(());
         }
-        keeping_times(&**directory, || directory.link(name, upper))
+        keeping_times(&**directory, || directory.link(name, upper))?;
+        inode.hide_lower_name();
+        Ok(())
     }
 }
 

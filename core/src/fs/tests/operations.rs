@@ -88,7 +88,7 @@ impl World {
         }
     }
 
-    /// All paths below the root, with what they are: type, mode, contents or target.
+    /// All paths below the root, with what they are: type, mode, links, contents or target.
     pub(in crate::fs) fn snapshot(&self) -> BTreeMap<String, String> {
         let mut found = BTreeMap::new();
         let mut left = alloc::vec![String::new()];
@@ -109,10 +109,14 @@ impl World {
                 };
                 let place = self.view().resolve(self.at(&path), LookupFlags::empty());
                 let xattr = place.unwrap().inode().xattr(b"user.x").ok();
+                let links = match metadata.kind {
+                    FileKind::Directory => 0,
+                    _ => metadata.links,
+                };
                 let mode = metadata.mode();
                 found.insert(
                     path.clone(),
-                    alloc::format!("{mode:o} {contents} {xattr:?}"),
+                    alloc::format!("{mode:o} {links} {contents} {xattr:?}"),
                 );
                 if metadata.kind == FileKind::Directory {
                     left.push(path);
