@@ -114,11 +114,15 @@ fn end_process(tree: &mut Tree, process: &Arc<Process>, signals: &mut Signals) {
 
 /// Tells the parent that a child ended; without a parent that cares the child is removed.
 fn report_end(tree: &mut Tree, id: u32, status: ExitStatus, signals: &mut Signals) {
-    let Some(child) = tree.node(id).map(|node| node.process.clone()) else {
+    let Some((child, orphan)) = tree
+        .node(id)
+        .map(|node| (node.process.clone(), node.orphan))
+    else {
         return;
     };
     let parent = tree
         .node(child.parent_id())
+        .filter(|_| !orphan)
         .map(|node| node.process.clone());
     let Some(parent) = parent else {
         if id != crate::kernel::FIRST_PROCESS {

@@ -37,6 +37,8 @@ pub struct Node {
     pub executed: bool,
     /// The thread of the parent that made it.
     pub maker: u32,
+    /// Its parent ended and nobody who wants orphans adopted it: it leaves no zombie.
+    pub orphan: bool,
 }
 
 /// All processes and threads.
@@ -94,6 +96,7 @@ impl Tree {
             report: None,
             executed: false,
             maker,
+            orphan: false,
             process,
         };
         self.nodes.insert(node.process.id, node);
@@ -152,39 +155,36 @@ impl Tree {
         Some(node)
     }
 
-    /// Gives a process another parent.
-    pub fn adopt(&mut self, child: u32, parent: u32) {
+    /// Takes a process from its parent, which ends, and gives it to one that wants orphans. Else
+    /// it is nobody's: it says that the first process is its parent, which does not hear of it.
+    pub fn adopt(&mut self, child: u32, parent: Option<u32>) {
         let Some(node) = self.nodes.get_mut(&child) else {
             return;
         };
-        let old = node.process.parent_id.swap(parent, Ordering::SeqCst);
+        node.orphan = parent.is_none();
+        let new = parent.unwrap_or(crate::kernel::FIRST_PROCESS);
+        let old = node.process.parent_id.swap(new, Ordering::SeqCst);
         if let Some(old) = self.nodes.get_mut(&old) {
             old.children.retain(|id| *id != child);
         }
-        if let Some(parent) = self.nodes.get_mut(&parent) {
+        if let Some(parent) = parent.and_then(|parent| self.nodes.get_mut(&parent)) {
             parent.children.push(child);
         }
     }
 
-    /// Who adopts the orphans of a process: the nearest living ancestor that asked for it, else
-    /// the first process.
+    /// Who adopts the orphans of a process: the nearest living ancestor that asked for them.
     #[must_use]
-    pub fn adopter(&self, id: u32) -> u32 {
+    pub fn adopter(&self, id: u32) -> Option<u32> {
         let mut at = id;
         while let Some(node) = self.nodes.get(&at) {
-            let parent = node.process.parent_id();
-            match self.nodes.get(&parent) {
-                Some(candidate)
-                    if candidate.ended.is_none()
-                        && candidate.process.adopts_orphans.load(Ordering::Relaxed) =>
-                {
-                    return parent;
-                }
-                Some(_) => at = parent,
-                None => break,
+            let parent = self.nodes.get(&node.process.parent_id())?;
+            let process = &parent.process;
+            if parent.ended.is_none() && process.adopts_orphans.load(Ordering::Relaxed) {
+                return Some(process.id);
             }
+            at = process.id;
         }
-        crate::kernel::FIRST_PROCESS
+        None
     }
 
     /// The processes of a group that have not ended.
