@@ -239,9 +239,13 @@ impl PipeEnd {
         self.reads
     }
 
-    /// Whether the other side is there, or was since this end was opened.
+    /// Whether the other side is there, or was since this end was opened. Nobody waits for the
+    /// other side of a pipe that has no name, opened through `/proc`.
     #[must_use]
     pub fn is_joined(&self) -> bool {
+        if !self.is_named() {
+            return true;
+        }
         let others = match (self.reads, self.writes) {
             (true, false) => &self.pipe.writers,
             (false, true) => &self.pipe.readers,
