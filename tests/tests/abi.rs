@@ -30,4 +30,8 @@ programs! {
     processes_static_pie: "processes" StaticPie;
     memory: "memory" Dynamic;
     memory_no_pie: "memory" NoPie;
+    pipes: "pipes" Dynamic;
+    events: "events" Dynamic;
+    sockets: "sockets" Dynamic;
+    locks: "locks" Dynamic;
 }

@@ -5,7 +5,7 @@ pub mod unix;
 use bitflags::bitflags;
 
 /// The type of a socket, socket(2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SocketKind {
     /// Bytes in order (`SOCK_STREAM`).
     Stream,

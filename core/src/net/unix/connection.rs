@@ -80,11 +80,6 @@ impl UnixSocket {
             target.check_accepts_from(self)?;
             return self.set_peer(Some(target.clone()));
         }
-        match self.state.lock().role {
-            Role::Idle if self.shut().is_empty() => {}
-            Role::Idle | Role::Connected(_) => return Err(Errno::EISCONN),
-            Role::Listening { .. } => return Err(Errno::EINVAL),
-        }
         let me = self.me.upgrade().ok_or(Errno::ECONNREFUSED)?;
         let server = UnixSocket::new(self.kind, owner);
         let mut state = target.state.lock();
@@ -102,6 +97,9 @@ impl UnixSocket {
         }
         if pending.len() > *backlog {
             return Err(Errno::EAGAIN);
+        }
+        if !core::ptr::eq(Arc::as_ptr(target), self) {
+            self.check_connectable()?;
         }
         {
             // Nobody else knows this one: its lock cannot be waited for.
@@ -123,6 +121,16 @@ impl UnixSocket {
         target.queue.wake(Events::READABLE);
         self.queue.wake(Events::WRITABLE);
         Ok(())
+    }
+
+    /// Checks that a socket may still be connected. Its lock is taken inside a listening one's,
+    /// and a socket that listens connects to nobody.
+    fn check_connectable(&self) -> Result<(), Errno> {
+        match self.state.lock().role {
+            Role::Idle if self.shut().is_empty() => Ok(()),
+            Role::Idle | Role::Connected(_) => Err(Errno::EISCONN),
+            Role::Listening { .. } => Err(Errno::EINVAL),
+        }
     }
 
     /// Forgets the socket that datagrams go to, connect(2) with `AF_UNSPEC`.

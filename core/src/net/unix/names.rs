@@ -2,6 +2,7 @@
 
 use super::UnixSocket;
 use crate::fs::Inode;
+use crate::net::SocketKind;
 use crate::sync::Mutex;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -21,8 +22,9 @@ pub enum Name {
     Abstract(Arc<[u8]>),
 }
 
-/// Sockets by abstract name.
-static ABSTRACT: Mutex<BTreeMap<Arc<[u8]>, Weak<UnixSocket>>> = Mutex::new(BTreeMap::new());
+/// Sockets by type and abstract name: each type has names of its own.
+static ABSTRACT: Mutex<BTreeMap<(SocketKind, Arc<[u8]>), Weak<UnixSocket>>> =
+    Mutex::new(BTreeMap::new());
 
 /// What hangs on the inode of a bound path.
 struct Binding(Weak<UnixSocket>);
@@ -44,9 +46,10 @@ pub fn find_inode(inode: &Arc<dyn Inode>) -> Result<Arc<UnixSocket>, Errno> {
         .ok_or(Errno::ECONNREFUSED)
 }
 
-/// The socket with an abstract name: `ECONNREFUSED`.
-pub fn find_abstract(name: &[u8]) -> Result<Arc<UnixSocket>, Errno> {
-    let socket = ABSTRACT.lock().get(name).and_then(Weak::upgrade);
+/// The socket of a type with an abstract name: `ECONNREFUSED`.
+pub fn find_abstract(kind: SocketKind, name: &[u8]) -> Result<Arc<UnixSocket>, Errno> {
+    let key = (kind, name.into());
+    let socket = ABSTRACT.lock().get(&key).and_then(Weak::upgrade);
     socket
         .filter(|socket| !socket.is_dead())
         .ok_or(Errno::ECONNREFUSED)
@@ -73,14 +76,15 @@ impl UnixSocket {
         if state.name != Name::Unnamed {
             return Err(Errno::EINVAL);
         }
+        let key = (self.kind, name.clone());
         let mut names = ABSTRACT.lock();
         if names
-            .get(&name)
+            .get(&key)
             .is_some_and(|other| other.strong_count() > 0)
         {
             return Err(Errno::EADDRINUSE);
         }
-        names.insert(name.clone(), self.me.clone());
+        names.insert(key, self.me.clone());
         state.name = Name::Abstract(name);
         Ok(())
     }
@@ -105,12 +109,13 @@ impl UnixSocket {
     pub(super) fn release_name(&self) {
         let name = self.state.lock().name.clone();
         if let Name::Abstract(name) = name {
+            let key = (self.kind, name);
             let mut names = ABSTRACT.lock();
             if names
-                .get(&name)
+                .get(&key)
                 .is_some_and(|holder| Weak::ptr_eq(holder, &self.me))
             {
-                names.remove(&name);
+                names.remove(&key);
             }
         }
     }

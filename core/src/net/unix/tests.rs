@@ -124,7 +124,7 @@ fn connections_go_through_the_backlog() {
     listener.bind_abstract(b"test-backlog").unwrap();
     let other = socket(SocketKind::Stream);
     assert_eq!(other.bind_abstract(b"test-backlog"), Err(Errno::EADDRINUSE));
-    let target = find_abstract(b"test-backlog").unwrap();
+    let target = find_abstract(SocketKind::Stream, b"test-backlog").unwrap();
     let connect = |client: &UnixSocket| client.connect(&target, Owner::default(), ME);
     assert_eq!(connect(&other), Err(Errno::ECONNREFUSED));
     listener.listen(1, ME).unwrap();
@@ -143,7 +143,7 @@ fn connections_go_through_the_backlog() {
     );
     listener.close();
     assert_eq!(bytes(receive(&clients[1], 1)), Err(Errno::ECONNRESET));
-    assert!(find_abstract(b"test-backlog").is_err());
+    assert!(find_abstract(SocketKind::Stream, b"test-backlog").is_err());
     send(&clients[0], b"still").unwrap();
     assert_eq!(bytes(receive(&server, 9)), Ok(b"still".to_vec()));
 }

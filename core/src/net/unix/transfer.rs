@@ -215,11 +215,7 @@ impl UnixSocket {
         if inbox.is_empty() {
             drop(inbox);
             if self.peer().is_none() && !self.is_dead() && self.shut().is_empty() {
-                return Err(if self.is_listening() {
-                    Errno::EINVAL
-                } else {
-                    Errno::ENOTCONN
-                });
+                return Err(Errno::EINVAL);
             }
             return self.nothing_left();
         }

@@ -30,6 +30,8 @@ pub fn begin_group_exit(process: &Process, status: ExitStatus) {
 /// exit(2), which counts if the process was not told to end otherwise.
 pub fn end_thread(thread: &Arc<Thread>, code: ExitStatus) {
     release_guest_words(thread);
+    // Before anybody can hear of the end: who waited for it finds pipes and locks let go.
+    drop_resources(thread);
     let process = &thread.process;
     let kernel = process.kernel.clone();
     let mut signals = Vec::new();
@@ -61,7 +63,6 @@ pub fn end_thread(thread: &Arc<Thread>, code: ExitStatus) {
     }
     parent_death_signals(&tree, thread, &mut signals);
     drop(tree);
-    drop_resources(thread);
     for (target, info) in signals {
         let _ = send_to_process(&target, info);
     }

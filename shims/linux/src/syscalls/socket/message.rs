@@ -62,7 +62,7 @@ fn send(
     file: &OpenFile,
     source: &mut Source<'_>,
     outgoing: &mut Outgoing,
-    to: Option<&SocketAddress>,
+    to: Option<(GuestAddr, u32)>,
     flags: u32,
 ) -> CallResult {
     let socket = socket_of(file)?;
@@ -70,7 +70,7 @@ fn send(
         return Err(Errno::EOPNOTSUPP);
     }
     let target = match to {
-        // Linux does not look at the address of a connected stream, but for its presence.
+        // The addresses of connections are not looked at, but for their presence.
         Some(_) if socket.kind() == SocketKind::SequencedPacket => None,
         Some(_) if socket.kind() == SocketKind::Stream => {
             let connected = socket.peer_name().is_ok();
@@ -80,7 +80,10 @@ fn send(
                 Errno::EOPNOTSUPP
             });
         }
-        Some(address) => Some(find_target(call, address)?),
+        Some((address, length)) => {
+            let address = SocketAddress::read(address, length)?;
+            Some(find_target(call, socket.kind(), &address)?)
+        }
         None => None,
     };
     let patience = if flags & net::MSG_DONTWAIT != 0 {
@@ -119,34 +122,20 @@ pub fn sys_sendto(call: &mut Call<'_>) -> CallResult {
     let file = call.usable_file(0)?;
     socket_of(&file)?;
     let vectors = IoVectors::one(call.pointer(1), call.size(2));
-    let to = if call.pointer(4).is_null() {
-        None
-    } else {
-        Some(SocketAddress::read(call.pointer(4), call.uint(5))?)
-    };
+    let to = Some((call.pointer(4), call.uint(5))).filter(|(address, _)| !address.is_null());
     let mut outgoing = control::read(call, GuestAddr::NULL, 0)?;
     let mut source = Source::guest(&vectors);
-    send(
-        call,
-        &file,
-        &mut source,
-        &mut outgoing,
-        to.as_ref(),
-        call.uint(3),
-    )
+    send(call, &file, &mut source, &mut outgoing, to, call.uint(3))
 }
 
 fn send_message(call: &Call<'_>, file: &OpenFile, address: GuestAddr, flags: u32) -> CallResult {
     socket_of(file)?;
     let header = MessageHeader::read(address)?;
-    let to = if header.name.is_null() || header.name_length == 0 {
-        None
-    } else {
-        Some(SocketAddress::read(header.name, header.name_length)?)
-    };
+    let to = Some((header.name, header.name_length))
+        .filter(|(address, length)| !address.is_null() && *length > 0);
     let mut outgoing = control::read(call, header.control, header.control_length)?;
     let mut source = Source::guest(&header.vectors);
-    send(call, file, &mut source, &mut outgoing, to.as_ref(), flags)
+    send(call, file, &mut source, &mut outgoing, to, flags)
 }
 
 /// sendmsg(2).
@@ -197,9 +186,6 @@ fn receive(
     let wait_all = flags & net::MSG_WAITALL != 0
         && socket.kind() == SocketKind::Stream
         && !how.contains(ReceiveFlags::PEEK);
-    if socket.kind() == SocketKind::Stream && destination.remaining() == 0 {
-        return Ok(Received::default());
-    }
     let mut all = Received::default();
     loop {
         let result = block_on(call.thread, file, Events::READABLE, patience, || {

@@ -95,7 +95,7 @@ pub fn sys_bind(call: &mut Call<'_>) -> CallResult {
         SocketAddress::Unnamed => socket.bind_automatically()?,
         SocketAddress::Abstract(name) => socket.bind_abstract(&name)?,
         SocketAddress::Path(path) => {
-            socket.check_unnamed()?;
+            check_bindable(call, socket, &path)?;
             let bound = call
                 .with_view(|view, places| view.bind_socket(Place::new(&places.directory, &path)))?;
             unix::bind_inode(bound.inode(), socket)?;
@@ -104,6 +104,18 @@ pub fn sys_bind(call: &mut Call<'_>) -> CallResult {
         SocketAddress::Unspecified => return Err(Errno::EINVAL),
     }
     Ok(0)
+}
+
+/// Checks that a socket has no name yet: `EINVAL`, but `EADDRINUSE` if the path exists too.
+fn check_bindable(call: &Call<'_>, socket: &UnixSocket, path: &[u8]) -> Result<(), Errno> {
+    let result = socket.check_unnamed();
+    if result.is_err() {
+        let found = call.resolve(raw::AT_FDCWD, path, LookupFlags::empty());
+        if found.is_ok() {
+            return Err(Errno::EADDRINUSE);
+        }
+    }
+    result
 }
 
 /// listen(2).
@@ -154,9 +166,13 @@ fn patience(timeout_ns: u64) -> Patience {
 }
 
 /// Finds the socket that an address names: `ECONNREFUSED`, `EACCES`, and what the walk says.
-fn find_target(call: &Call<'_>, address: &SocketAddress) -> Result<Arc<UnixSocket>, Errno> {
+fn find_target(
+    call: &Call<'_>,
+    kind: SocketKind,
+    address: &SocketAddress,
+) -> Result<Arc<UnixSocket>, Errno> {
     match address {
-        SocketAddress::Abstract(name) => unix::find_abstract(name),
+        SocketAddress::Abstract(name) => unix::find_abstract(kind, name),
         SocketAddress::Path(path) => {
             let found = call.with_view(|view, places| {
                 let place = Place::new(&places.directory, path);
@@ -182,7 +198,7 @@ pub fn sys_connect(call: &mut Call<'_>) -> CallResult {
         socket.disconnect()?;
         return Ok(0);
     }
-    let target = find_target(call, &address)?;
+    let target = find_target(call, socket.kind(), &address)?;
     if socket.options.pass_credentials() {
         socket.bind_automatically()?;
     }
