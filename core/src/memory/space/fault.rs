@@ -2,7 +2,8 @@
 
 use super::vma::{Object, PAGE};
 use super::{AddressSpace, MemoryLimits, VmaFlags, host};
-use capsid_platform::{GuestRange, Protection};
+use alloc::vec::Vec;
+use capsid_platform::{GuestRange, Protection, platform};
 
 /// What came of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,5 +74,37 @@ impl super::Map {
         let mut grown = vma.clone();
         grown.populated = 0;
         self.map_at(range, grown, limits).is_ok()
+    }
+}
+
+impl AddressSpace {
+    /// Unmaps the pages past the end of a file that became shorter, so that they fault from now on.
+    /// Called in the process that cut it; others go on seeing the pages, as zeros.
+    pub fn file_shrank(&self, identity: (u64, u64)) {
+        let mut map = self.map.lock();
+        let cut: Vec<_> = map
+            .tree
+            .iter()
+            .filter_map(|(start, vma)| {
+                let Object::File { file, offset } = &vma.object else {
+                    return None;
+                };
+                let mappable = file.file.mappable().ok()?;
+                if mappable.identity() != identity {
+                    return None;
+                }
+                let end_of_file = super::round_up(mappable.size())?;
+                let left = end_of_file.saturating_sub(*offset);
+                (left < vma.populated).then_some((start, left))
+            })
+            .collect();
+        for (start, left) in cut {
+            if let Some((_, vma)) = map.tree.find_mut(start)
+                && let Some(range) = GuestRange::between(start + left, vma.populated_end(start))
+                && platform().unmap(range).is_ok()
+            {
+                vma.populated = left;
+            }
+        }
     }
 }

@@ -419,6 +419,37 @@ fn faults_say_why() {
 }
 
 #[test]
+fn a_file_that_shrinks_loses_its_pages() {
+    use crate::fs::memfd::{Seals, create};
+    use crate::fs::{AttributeChange, Owner};
+    let space = fresh();
+    let file = Arc::new(create(b"x", 0o600, Owner::default(), Seals::empty()).unwrap());
+    let resize = |pages: u64| {
+        file.file
+            .set_attributes(&AttributeChange {
+                size: Some(pages * PAGE),
+                ..AttributeChange::default()
+            })
+            .unwrap();
+    };
+    resize(3);
+    let mut request = fixed(0, 4, RW);
+    request.sharing = Sharing::Shared;
+    request.source = MapSource::File(file.clone(), 0);
+    space.map(request, &NONE).unwrap();
+    page(2).write_u32(1).unwrap();
+    resize(1);
+    let identity = file.file.mappable().unwrap().identity();
+    space.file_shrank(identity);
+    assert_eq!(page(0).read_u32(), Ok(0));
+    assert!(page(2).read_u32().is_err());
+    assert_eq!(space.fault(page(2).0, READ, &NONE), Fault::BeyondFile);
+    resize(3);
+    assert_eq!(space.fault(page(2).0, READ, &NONE), Fault::Resolved);
+    assert_eq!(page(2).read_u32(), Ok(0));
+}
+
+#[test]
 fn a_copy_inherits_what_it_should() {
     let space = fresh();
     space.map(fixed(0, 3, RW), &NONE).unwrap();

@@ -41,6 +41,14 @@ fn open_file(context: &Context<'_>) -> Result<Arc<OpenFile>, Errno> {
         .map_err(|_| Errno::ENOENT)
 }
 
+/// The permission bits of a descriptor's link.
+pub(super) fn link_mode(context: &Context<'_>) -> Result<u32, Errno> {
+    let flags = open_file(context)?.flags();
+    let read = if flags.readable() { 0o500 } else { 0o100 };
+    let write = if flags.writable() { 0o300 } else { 0o100 };
+    Ok(read | write)
+}
+
 /// What a descriptor has open, as a place.
 pub(super) fn place(context: &Context<'_>) -> Result<Path, Errno> {
     let open = open_file(context)?;

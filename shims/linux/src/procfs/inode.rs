@@ -147,6 +147,16 @@ impl ProcInode {
         })
     }
 
+    /// The permission bits; those of a descriptor's link say how it is open.
+    fn mode(&self) -> u32 {
+        match self.entry.node {
+            Node::Descriptor => self
+                .with_context(descriptors::link_mode)
+                .unwrap_or(self.entry.mode),
+            _ => self.entry.mode,
+        }
+    }
+
     /// A number that differs between all inodes, as far as 64 bits go.
     fn number(&self) -> u64 {
         let subject = self.subject;
@@ -189,7 +199,7 @@ impl Inode for ProcInode {
             device: self.fs.device.encode(),
             inode: self.number(),
             kind,
-            permissions: self.entry.mode,
+            permissions: self.mode(),
             links: if kind == FileKind::Directory { 2 } else { 1 },
             owner: self.owner(),
             special_device: DeviceId::default(),

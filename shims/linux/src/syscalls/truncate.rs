@@ -49,6 +49,12 @@ pub fn sys_ftruncate(call: &mut Call<'_>) -> CallResult {
         size: Some(size),
         ..AttributeChange::default()
     })?;
+    if size < metadata.size
+        && let Ok(mappable) = file.file.mappable()
+    {
+        let identity = mappable.identity();
+        call.process().memory().space.file_shrank(identity);
+    }
     Ok(0)
 }
 
