@@ -30,6 +30,12 @@ impl AddressSpace {
         self.map.lock().texts.resume_address(address)
     }
 
+    /// Whether a patch replaced the `syscall` at `site`. What is there now makes the call.
+    #[must_use]
+    pub fn is_patched_call(&self, site: GuestAddr) -> bool {
+        self.map.lock().texts.is_patched(site.0)
+    }
+
     /// The address in the program that `address`, perhaps in a trampoline, stands for: what a
     /// signal frame, a trace or a statistic shows.
     #[must_use]

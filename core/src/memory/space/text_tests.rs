@@ -125,6 +125,8 @@ fn a_thread_that_trapped_goes_on_in_the_trampoline() {
     assert_eq!(space.resume_address(behind), behind);
     let resume = space.trapped(GuestAddr(site), Urgency::Counted);
     assert_ne!(resume, behind);
+    assert!(space.is_patched_call(GuestAddr(site)));
+    assert!(!space.is_patched_call(GuestAddr(site - 2)));
     assert_eq!(space.resume_address(behind), resume);
     assert_eq!(space.original_address(resume), behind);
     assert_eq!(space.original_address(behind), behind);

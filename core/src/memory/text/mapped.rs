@@ -104,6 +104,16 @@ impl MappedTexts {
         area.start().checked_add(trampoline as u64)
     }
 
+    /// Whether the `syscall` at `address` is patched.
+    #[must_use]
+    pub fn is_patched(&self, address: u64) -> bool {
+        let Some(mapped) = self.at(address) else {
+            return false;
+        };
+        let offset = usize::try_from(address - mapped.start);
+        offset.is_ok_and(|offset| mapped.text.is_patched(offset))
+    }
+
     /// The address in the program that `address`, perhaps in a trampoline, stands for. For signal
     /// frames, traces and statistics.
     #[must_use]

@@ -290,6 +290,12 @@ impl PatchedText {
         self.state.lock().table.resume(offset)
     }
 
+    /// Whether the `syscall` at this offset is patched.
+    #[must_use]
+    pub fn is_patched(&self, offset: usize) -> bool {
+        self.state.lock().table.is_patched(offset)
+    }
+
     /// The text offset that a byte of the trampolines stands in for.
     #[must_use]
     pub fn original(&self, trampoline_offset: usize) -> Option<usize> {

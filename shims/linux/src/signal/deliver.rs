@@ -134,7 +134,7 @@ fn act(
             restart::after_handler(call.error, action.flags.contains(ActionFlags::RESTART));
         if restarts {
             registers.rax = call.number;
-            if follows_syscall(registers.rip) {
+            if follows_syscall(thread, registers.rip) {
                 registers.rip -= 2;
             } else {
                 again = Some(call.number);
@@ -168,9 +168,10 @@ fn act(
     Delivered::Guest
 }
 
-/// Whether the instruction before `rip` is `syscall`.
-fn follows_syscall(rip: u64) -> bool {
-    GuestAddr(rip.wrapping_sub(2)).read_array() == Ok([0x0f, 0x05])
+/// Whether the instruction before `rip` is `syscall`, or what a patch put in its place.
+fn follows_syscall(thread: &Thread, rip: u64) -> bool {
+    let site = GuestAddr(rip.wrapping_sub(2));
+    site.read_array() == Ok([0x0f, 0x05]) || thread.process.memory().space.is_patched_call(site)
 }
 
 /// Sleeps until the process goes on or ends.
