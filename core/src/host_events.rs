@@ -9,7 +9,7 @@ use crate::fs::stdio;
 use alloc::boxed::Box;
 use capsid_platform::{Entry, Errno, GuestThread, Registers, Resume, SpawnKind, platform};
 use capsid_wire::message::{EVENT_STREAM, EVENT_TERMINAL};
-use capsid_wire::{Operation, Request};
+use capsid_wire::{Operation, Reply, Request};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 static LISTENING: AtomicBool = AtomicBool::new(false);
@@ -35,6 +35,10 @@ pub fn on_signal(deliver: fn(u32, SignalOrigin)) {
 /// without an end but signals: it is tried again the next time.
 pub fn listen() {
     if LISTENING.load(Ordering::Relaxed) || LISTENING.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    // A signal that comes before the listener runs must not be answered by capsid.
+    if wait_events(1).is_err() {
         return;
     }
     let listener = Box::new(Listener);
@@ -65,18 +69,22 @@ impl GuestThread for Listener {
         // The copy of the guest's memory that came with the process would only cost.
         let _ = platform().unmap(platform().info().guest_range);
         loop {
-            let request = Request {
-                operation: Operation::WaitEvents,
-                args: [0; 6],
-                data_len: 0,
-            };
-            match platform().broker_call(&request, &mut []) {
+            match wait_events(0) {
                 Ok(reply) => dispatch(reply.value),
                 Err(Errno::EINTR) => {}
                 Err(_) => return Resume::Exit,
             }
         }
     }
+}
+
+fn wait_events(announce_only: u64) -> Result<Reply, Errno> {
+    let request = Request {
+        operation: Operation::WaitEvents,
+        args: [announce_only, 0, 0, 0, 0, 0],
+        data_len: 0,
+    };
+    platform().broker_call(&request, &mut [])
 }
 
 fn dispatch(events: u64) {

@@ -74,7 +74,8 @@ pub enum Operation {
     /// Window size of a terminal stream. `args`: stream. Reply: `value` = rows | columns << 16.
     WindowSize = 37,
     /// Waits for something that the broker announces. Blocks, and is interruptible; one at a
-    /// time. Reply: `value` = bits of [`EVENT_STREAM`], bit n for signal n that arrived for the
+    /// time. `args`: 1 to only say that somebody will wait soon, from when on signals are kept for
+    /// it. Reply: `value` = bits of [`EVENT_STREAM`], bit n for signal n that arrived for the
     /// first guest process, and [`EVENT_TERMINAL`].
     WaitEvents = 38,
     /// Sends the kick signal. `args`: host process, host thread.

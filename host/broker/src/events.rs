@@ -2,15 +2,13 @@
 
 use crate::ring::{Answer, Ring};
 use rustix::io::Errno;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Pending announcements, and the request that waits for them.
 #[derive(Debug)]
 pub struct Events {
     ring: Arc<Ring>,
     state: Mutex<State>,
-    taken: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -28,7 +26,6 @@ impl Events {
         Arc::new(Events {
             ring,
             state: Mutex::default(),
-            taken: Condvar::new(),
         })
     }
 
@@ -54,8 +51,12 @@ impl Events {
                 donated: None,
             };
             self.ring.complete(slot, Ok(answer), &[]);
-            self.taken.notify_all();
         }
+    }
+
+    /// Somebody will wait soon.
+    pub fn expect_listener(&self) {
+        self.lock().listened = true;
     }
 
     /// Puts a request off until there is something: `EBUSY` if another one waits.
@@ -82,23 +83,6 @@ impl Events {
     /// Whether the sandbox listens at all.
     pub fn is_heard(&self) -> bool {
         self.lock().listened
-    }
-
-    /// Whether everything that was announced was taken, at the latest after `patience`.
-    pub fn wait_taken(&self, patience: Duration) -> bool {
-        let deadline = Instant::now() + patience;
-        let mut state = self.lock();
-        while state.pending != 0 {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            state = match self.taken.wait_timeout(state, left) {
-                Ok((state, _)) => state,
-                Err(poisoned) => poisoned.into_inner().0,
-            };
-        }
-        true
     }
 
     /// Whether something waits to be taken.

@@ -351,6 +351,10 @@ impl Service for Broker {
             ReadInput | WriteOutput | PollStream | StatStream | TerminalAttributes | WindowSize => {
                 self.stream_request(operation, request, reply)
             }
+            WaitEvents if request.args[0] == 1 => {
+                self.shared.events.expect_listener();
+                value(0)
+            }
             WaitEvents => match self.shared.events.wait(request.slot) {
                 Ok(()) => return Disposition::Later,
                 Err(error) => Err(error),
