@@ -210,7 +210,7 @@ impl LookupReply {
 
 /// Attributes of a host file, as 13 little-endian `u64`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the fields of stat(2)")]
+#[expect(missing_docs, reason = "the fields of stat(2)")]
 pub struct HostStat {
     pub device: u64,
     pub inode: u64,

@@ -163,7 +163,7 @@ mod tests {
         let (memory, _file) = RingMemory::create().expect("memfd");
         let mut target = Vec::new();
         for length in [0, 1, 7, 8, 9, 4095, DATA_BYTES] {
-            let bytes: Vec<u8> = (0..length).map(|i| (i % 251) as u8).collect();
+            let bytes: Vec<u8> = (0..=250).cycle().take(length).collect();
             assert_eq!(memory.write_data(63, &bytes), length);
             memory.read_data(63, length, &mut target);
             assert_eq!(target, bytes);
