@@ -251,7 +251,10 @@ impl PipeEnd {
             (false, true) => &self.pipe.readers,
             _ => return true,
         };
-        others.open.load(Ordering::SeqCst) > 0 || others.opened() != self.others_seen
+        // Opening a pipe again through /proc/PID/fd never waits.
+        !self.is_named()
+            || others.open.load(Ordering::SeqCst) > 0
+            || others.opened() != self.others_seen
     }
 }
 

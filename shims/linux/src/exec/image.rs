@@ -69,8 +69,7 @@ impl Image {
             }
         };
         if table.len() < place.length {
-            // Linux reads short as an error of input.
-            return Err(Errno::EIO);
+            return Err(Errno::ENOEXEC);
         }
         let elf = elf::parse(header, &table)?;
         Ok(Image { file, elf })
