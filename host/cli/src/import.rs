@@ -46,7 +46,19 @@ pub fn import_cached(path: &Path) -> Result<OwnedFd> {
     // The sandbox gets a descriptor that cannot write.
     let readable = reopen(new.file())?;
     new.publish()?;
+    forget_older(&cache, &image, &metadata);
     Ok(readable)
+}
+
+/// Removes images of what the archive was before.
+fn forget_older(cache: &Path, image: &Path, archive: &Metadata) {
+    let prefix = cache_prefix(archive);
+    for entry in std::fs::read_dir(cache).into_iter().flatten().flatten() {
+        let is_older = entry.file_name().to_string_lossy().starts_with(&prefix);
+        if is_older && entry.path() != image {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Where images of archives are kept: in the user's cache directory.
@@ -63,15 +75,19 @@ fn cache_directory() -> Option<PathBuf> {
 /// A name that changes when the archive does.
 fn cache_name(archive: &Metadata) -> String {
     format!(
-        "{:x}-{:x}-{:x}-{:x}.{:x}-{:x}.{:x}.erofs",
-        archive.dev(),
-        archive.ino(),
+        "{}{:x}-{:x}.{:x}-{:x}.{:x}.erofs",
+        cache_prefix(archive),
         archive.size(),
         archive.mtime(),
         archive.mtime_nsec(),
         archive.ctime(),
         archive.ctime_nsec(),
     )
+}
+
+/// What the names of all images of one archive start with.
+fn cache_prefix(archive: &Metadata) -> String {
+    format!("{:x}-{:x}-", archive.dev(), archive.ino())
 }
 
 fn reopen(file: &File) -> Result<OwnedFd> {

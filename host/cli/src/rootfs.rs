@@ -51,6 +51,7 @@ impl Root {
         }
         let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
         if is_erofs(&file) {
+            capsid_image::check_image(path)?;
             return Ok(Root::image(file.into()));
         }
         Ok(Root::image(crate::import::import_cached(path)?))

@@ -5,7 +5,7 @@ use capsid_core::Errno;
 use capsid_core::fs::erofs::Image;
 use capsid_core::fs::erofs::format::{BLOCK_SIZE, MAGIC, RawSuperblock, SUPERBLOCK_OFFSET};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::Path;
 use zerocopy::FromBytes;
 
@@ -21,14 +21,17 @@ pub fn check_image(path: &Path) -> Result<()> {
     let mut block = Vec::new();
     let read = (&file).take(BLOCK_SIZE as u64).read_to_end(&mut block);
     read.map_err(fail)?;
-    let invalid = |why: &str| fail(io::Error::new(io::ErrorKind::InvalidData, why));
+    let unusable = |reason| ImageError::Unusable {
+        path: path.to_owned(),
+        reason,
+    };
     let superblock = block.get(SUPERBLOCK_OFFSET..);
     let superblock = superblock.and_then(|bytes| RawSuperblock::read_from_prefix(bytes).ok());
     if superblock.is_none_or(|(raw, _)| raw.magic.get() != MAGIC) {
-        return Err(invalid("it is not an EROFS image"));
+        return Err(unusable("it is not an EROFS image"));
     }
     let image = Image::new(&block).map_err(|error| {
-        invalid(match error {
+        unusable(match error {
             Errno::EUCLEAN => "the image is damaged: its superblock has a wrong checksum",
             _ => {
                 "the image has features that are not supported, such as compression, \
@@ -37,7 +40,7 @@ pub fn check_image(path: &Path) -> Result<()> {
         })
     })?;
     if image.block_count() * BLOCK_SIZE as u64 > length {
-        return Err(invalid("the image is cut short"));
+        return Err(unusable("the image is cut short"));
     }
     Ok(())
 }

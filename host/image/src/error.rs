@@ -1,4 +1,5 @@
-//! What can go wrong, in one line that names the file.
+//! What can go wrong, in one line that names the file. The causes are sources of the errors, and
+//! not repeated in their texts.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,7 +9,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum ImageError {
     /// A file of the source could not be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -16,10 +17,10 @@ pub enum ImageError {
         source: io::Error,
     },
     /// The image could not be written.
-    #[error("cannot write the image: {0}")]
+    #[error("cannot write the image")]
     Write(#[source] io::Error),
     /// The archive is cut short or its bytes make no sense.
-    #[error("the archive is damaged {}: {source}", after(place))]
+    #[error("the archive is damaged {}", after(place))]
     Damaged {
         /// The last member that was found; empty at the start.
         place: PathBuf,
@@ -29,6 +30,14 @@ pub enum ImageError {
     /// The source is none of the formats that are known.
     #[error("{0}")]
     Format(&'static str),
+    /// An image that no sandbox can use.
+    #[error("cannot use {}: {reason}", path.display())]
+    Unusable {
+        /// The image.
+        path: PathBuf,
+        /// Why.
+        reason: &'static str,
+    },
     /// One file of the source cannot be in an image.
     #[error("{}: {reason}", path.display())]
     Refused {
