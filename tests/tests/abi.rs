@@ -36,4 +36,7 @@ programs! {
     events: "events" Dynamic;
     sockets: "sockets" Dynamic;
     locks: "locks" Dynamic;
+    patched: "patched" Dynamic;
+    patched_static: "patched" Static;
+    patched_musl: "patched" Musl;
 }
