@@ -57,6 +57,8 @@ pub struct PipeEnd {
     writes: bool,
     /// How often the other side had been opened when this end was.
     others_seen: u32,
+    /// The other side was open when this end was opened: it may be gone before anybody asks.
+    met_others: bool,
 }
 
 /// Makes a pipe and returns its reading and its writing end.
@@ -211,7 +213,9 @@ impl Side {
 impl PipeEnd {
     fn new(pipe: Arc<Pipe>, reads: bool, writes: bool) -> PipeEnd {
         let others = if reads { &pipe.writers } else { &pipe.readers };
+        // Before this end joins, and can be seen.
         let others_seen = others.opened();
+        let met_others = others.open.load(Ordering::SeqCst) > 0;
         if reads {
             pipe.readers.join();
         }
@@ -224,6 +228,7 @@ impl PipeEnd {
             reads,
             writes,
             others_seen,
+            met_others,
         }
     }
 
@@ -253,6 +258,7 @@ impl PipeEnd {
         };
         // Opening a pipe again through /proc/PID/fd never waits.
         !self.is_named()
+            || self.met_others
             || others.open.load(Ordering::SeqCst) > 0
             || others.opened() != self.others_seen
     }
@@ -287,7 +293,7 @@ impl File for PipeEnd {
             // Before the first writer of a FIFO came, nobody has hung up.
             let writers = &pipe.writers;
             if writers.open.load(Ordering::SeqCst) == 0
-                && (self.others_seen != writers.opened() || !self.is_named())
+                && (self.others_seen != writers.opened() || self.met_others || !self.is_named())
             {
                 events |= Events::HUP;
             }
