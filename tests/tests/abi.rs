@@ -32,6 +32,7 @@ programs! {
     processes_static_pie: "processes" StaticPie;
     memory: "memory" Dynamic;
     memory_no_pie: "memory" NoPie;
+    files: "files" Dynamic;
     pipes: "pipes" Dynamic;
     events: "events" Dynamic;
     sockets: "sockets" Dynamic;
