@@ -5,6 +5,10 @@
 //! one `name=value` line each; the tests compare.
 #![no_std]
 #![no_main]
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "a test of raw numbers, on x86-64 only"
+)]
 
 extern crate alloc;
 
