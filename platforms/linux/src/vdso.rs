@@ -106,3 +106,30 @@ fn gnu_symbol_count(image: Image, table: u64) -> u32 {
     }
     symbol + 1
 }
+
+#[cfg(test)]
+mod tests {
+    use super::find;
+
+    #[test]
+    fn finds_the_clock_function_and_nothing_else() {
+        // SAFETY: asks for a number.
+        let base = unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) };
+        // SAFETY: the host maps its vDSO there, or says 0.
+        let look = |name: &[u8]| unsafe { find(base, name) };
+        if base == 0 {
+            return;
+        }
+        let function = look(b"__vdso_clock_gettime").expect("every vDSO has it");
+        // SAFETY: the host's function of that name has this type.
+        let clock_gettime: extern "C" fn(i32, *mut [i64; 2]) -> i32 =
+            unsafe { core::mem::transmute(function) };
+        let mut time = [0; 2];
+        assert_eq!(clock_gettime(libc::CLOCK_REALTIME, &raw mut time), 0);
+        assert!(time[0] > 1_600_000_000);
+        assert_eq!(look(b"__vdso_clock"), None);
+        assert_eq!(look(b"no such function"), None);
+        // SAFETY: 0 stands for none.
+        assert_eq!(unsafe { find(0, b"__vdso_clock_gettime") }, None);
+    }
+}
