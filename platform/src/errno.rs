@@ -9,8 +9,8 @@ pub struct Errno(u16);
 
 macro_rules! errnos {
     ($($name:ident)*) => {
-        #[allow(missing_docs, reason = "errno(3) describes each")]
-        #[allow(clippy::cast_possible_truncation, reason = "the constants are below 4096")]
+        #[expect(missing_docs, reason = "errno(3) describes each")]
+        #[expect(clippy::cast_possible_truncation, reason = "the constants are below 4096")]
         impl Errno {
             $(pub const $name: Errno = Errno(raw::$name as u16);)*
         }

@@ -4,7 +4,7 @@
 /// library OS. The layout is fixed: entry code in assembly stores into it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the registers of the same names")]
+#[expect(missing_docs, reason = "the registers of the same names")]
 pub struct Registers {
     pub rax: u64,
     pub rbx: u64,

@@ -2,7 +2,7 @@
 //!
 //! They work between guest processes, since the library OS's memory is shared between them. A
 //! thread that holds one must not go to the guest or end.
-#![allow(
+#![expect(
     unsafe_code,
     reason = "lock_api's raw lock traits are unsafe to implement"
 )]

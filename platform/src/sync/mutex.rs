@@ -32,10 +32,6 @@ impl RawMutex {
 // SAFETY: the word is LOCKED or CONTENDED from a successful lock to its unlock, and only the thread
 // that changed it from UNLOCKED has the lock.
 unsafe impl lock_api::RawMutex for RawMutex {
-    #[expect(
-        clippy::declare_interior_mutable_const,
-        reason = "lock_api asks for it"
-    )]
     const INIT: RawMutex = RawMutex(AtomicU32::new(UNLOCKED));
     type GuardMarker = lock_api::GuardSend;
 

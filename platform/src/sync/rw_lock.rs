@@ -56,10 +56,6 @@ impl RawRwLock {
 // SAFETY: WRITER is set only by a compare-exchange from a state without WRITER and readers, and the
 // reader count rises only while WRITER is clear; each unlock undoes its lock.
 unsafe impl lock_api::RawRwLock for RawRwLock {
-    #[expect(
-        clippy::declare_interior_mutable_const,
-        reason = "lock_api asks for it"
-    )]
     const INIT: RawRwLock = RawRwLock {
         state: AtomicU32::new(0),
     };
