@@ -89,8 +89,11 @@ fn attack(arguments: &[&str]) -> Option<Output> {
     )
 }
 
+/// Address ranges, start and end.
+type Ranges = Vec<(u64, u64)>;
+
 /// The mappings of a sandbox's host process that are the sandbox's own: text, and writable memory.
-fn own_mappings() -> (Vec<(u64, u64)>, Vec<(u64, u64)>) {
+fn own_mappings() -> (Ranges, Ranges) {
     let mut child = std::process::Command::new(capsid_binary())
         .args(["run", "--", "/bin/sleep", "30"])
         .stdin(Stdio::null())

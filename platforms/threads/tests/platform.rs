@@ -67,7 +67,8 @@ impl GuestThread for Child {
             _ => {
                 assert_eq!(entry, Entry::Syscall);
                 self.address.write_u32(9).unwrap();
-                self.done.store(registers.rax as u32, Ordering::SeqCst);
+                let value = u32::try_from(registers.rax).expect("the test passes a small number");
+                self.done.store(value, Ordering::SeqCst);
                 platform().wake(&self.done, 1);
                 Resume::Exit
             }

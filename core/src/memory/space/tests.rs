@@ -1,4 +1,8 @@
 //! Address spaces against a page-by-page model, and the cases that a model does not reach.
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "the model's numbers are small, and addresses are 64 bits wide here"
+)]
 
 use super::*;
 use crate::fs::OpenFile;
