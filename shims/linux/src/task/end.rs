@@ -40,12 +40,8 @@ pub fn end_thread(thread: &Arc<Thread>, code: ExitStatus) {
         let mut state = process.state.lock();
         state.threads.retain(|other| !Arc::ptr_eq(other, thread));
         let last = state.threads.is_empty();
-        if thread.id() == process.id {
-            state.leader_code = Some(code);
-        }
         if last {
-            // Unless something else ends it, the leader's code is the process's.
-            let code = state.leader_code.unwrap_or(code);
+            // As since Linux 5.17: the last thread's code is the process's.
             state.exit.get_or_insert(code);
         }
         if state.executing {

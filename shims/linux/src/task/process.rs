@@ -101,8 +101,6 @@ pub struct ProcessState {
     pub(crate) pending: Pending,
     /// The process is ending, with this status.
     pub(crate) exit: Option<ExitStatus>,
-    /// The code that the leader gave to exit(2) while other threads lived.
-    pub(crate) leader_code: Option<ExitStatus>,
     /// The process is stopped, by this signal.
     pub(crate) stopped: Option<Signal>,
     /// A thread is replacing the program: all others must end.
