@@ -23,6 +23,7 @@ use capsid_core::host_events::{self, SignalOrigin};
 use capsid_core::memory::AddressSpace;
 use capsid_core::sync::{Mutex, RwLock};
 use capsid_platform::{Clock, GuestThread, HostTimer, Registers, platform};
+use capsid_wire::BootConfig;
 use core::sync::atomic::AtomicU64;
 
 mod root;
@@ -41,6 +42,15 @@ static KERNEL: spin::Once<Arc<Kernel>> = spin::Once::new();
 pub fn boot() -> Result<Box<dyn GuestThread>, Errno> {
     let config = &platform().info().boot;
     crate::trace::start(config);
+    let thread = start(config)?;
+    let kernel = thread.process.kernel.clone();
+    KERNEL.call_once(|| kernel);
+    host_events::on_signal(forward_signal);
+    Ok(Box::new(Task::booting(thread)))
+}
+
+/// Makes a kernel with the files that are configured, and its first thread.
+pub(crate) fn start(config: &BootConfig) -> Result<Arc<Thread>, Errno> {
     let namespace = root::build(config)?;
     let credentials = Credentials::new(config.user, config.group);
     let kernel = Arc::new(Kernel {
@@ -55,18 +65,16 @@ pub fn boot() -> Result<Box<dyn GuestThread>, Errno> {
     root::mount_procfs(&kernel)?;
     let root = kernel.namespace.root();
     let directory = root::working_directory(&kernel.namespace, &root, config, &credentials)?;
-    let thread = first_thread(&kernel, FsContext::new(root, directory, UMASK), credentials)?;
-    KERNEL.call_once(|| kernel);
-    host_events::on_signal(forward_signal);
-    Ok(Box::new(Task::booting(thread)))
+    let fs = FsContext::new(root, directory, UMASK);
+    first_thread(&kernel, config, fs, credentials)
 }
 
 fn first_thread(
     kernel: &Arc<Kernel>,
+    config: &BootConfig,
     fs: FsContext,
     credentials: Credentials,
 ) -> Result<Arc<Thread>, Errno> {
-    let config = &platform().info().boot;
     let id = kernel.tree.lock().new_id()?;
     debug_assert_eq!(id, FIRST_PROCESS, "the tree was empty");
     let memory = Arc::new(ProcessMemory::new(AddressSpace::new(0)));

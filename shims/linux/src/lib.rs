@@ -7,6 +7,8 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 mod boot;
 pub mod call;
@@ -20,6 +22,8 @@ pub mod signal;
 pub mod syscalls;
 pub mod table;
 pub mod task;
+#[cfg(test)]
+mod test_kernel;
 pub mod time;
 pub mod trace;
 

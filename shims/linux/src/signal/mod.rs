@@ -10,6 +10,8 @@ mod number;
 mod pending;
 mod restart;
 mod send;
+#[cfg(test)]
+mod tests;
 
 pub use action::{Action, ActionFlags, Actions};
 pub use alternate_stack::{AlternateStack, MIN_STACK_BYTES, StackFlags};

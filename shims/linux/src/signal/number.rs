@@ -24,7 +24,7 @@ pub enum DefaultAction {
 
 macro_rules! signals {
     ($($name:ident = $number:literal)*) => {
-        #[allow(missing_docs, reason = "signal(7) describes each")]
+        #[expect(missing_docs, reason = "signal(7) describes each")]
         impl Signal {
             $(pub const $name: Signal = Signal($number);)*
 

@@ -4,7 +4,7 @@ use capsid_core::sync::Mutex;
 
 /// A resource, with Linux's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "getrlimit(2) describes each")]
+#[expect(missing_docs, reason = "getrlimit(2) describes each")]
 #[repr(usize)]
 pub enum Resource {
     Cpu = 0,

@@ -8,6 +8,8 @@ mod memory;
 mod process;
 mod robust;
 mod takeover;
+#[cfg(test)]
+mod tests;
 mod thread;
 mod tree;
 mod wait;
