@@ -169,10 +169,13 @@ impl AddressSpace {
         let populate = request.populate;
         let advice = populate_advice(request.protection);
         let vma = request.into_vma(length)?;
+        let shows_text = vma.protection.contains(Protection::EXECUTE);
         let mut map = self.map.lock();
         let range = map.place(placement, length, &vma)?;
         let (removed, locked) = map.map_at(range, vma, limits)?;
-        map.show_patched(range.start());
+        if shows_text {
+            map.show_patched(range.start());
+        }
         drop(map);
         drop(removed);
         if populate || locked {
@@ -274,9 +277,12 @@ impl Map {
         let locked = vma.flags.contains(VmaFlags::LOCKED);
         self.check_limits(range, &vma, limits)?;
         vma.note_write();
-        self.revert_texts(range)?;
+        let is_empty = self.tree.is_empty_at(range);
+        let replaces = !is_empty && !self.tree.is_free(range);
+        if !is_empty {
+            self.revert_texts(range)?;
+        }
         vma.hold(range.start());
-        let replaces = !self.tree.is_free(range);
         match host::populate(range.start(), &vma, 0) {
             Ok(populated) => vma.populated = populated,
             Err(error) => {
@@ -284,14 +290,17 @@ impl Map {
                 return Err(self.give_up(range, replaces, error));
             }
         }
-        if replaces && vma.populated < range.len() {
+        if !is_empty && vma.populated < range.len() {
             let rest = GuestRange::between(range.start() + vma.populated, range.end());
             if let Some(rest) = rest {
                 platform().unmap(rest)?;
             }
         }
-        self.forget_texts(range);
-        let removed = self.tree.remove(range);
+        let mut removed = Removed::default();
+        if !is_empty {
+            self.forget_texts(range);
+            removed = self.tree.remove(range);
+        }
         self.tree.insert(range.start(), vma);
         Ok((removed, locked))
     }

@@ -100,6 +100,9 @@ impl Map {
     /// Shows the file's bytes again in every text that loses a part to a change of `range`, or its
     /// trampolines. Those that go as a whole need it not.
     pub(super) fn revert_texts(&mut self, range: GuestRange) -> Result<(), Errno> {
+        if !self.tree.may_have_text(range) {
+            return Ok(());
+        }
         for mapped in self.texts.touched_by(range) {
             if mapped.range().is_some_and(|text| !range.encloses(text)) {
                 self.revert(&mapped)?;
@@ -110,6 +113,9 @@ impl Map {
 
     /// Shows the file's bytes again in every text of which `range` has a part.
     pub(super) fn revert_all_texts(&mut self, range: GuestRange) -> Result<(), Errno> {
+        if !self.tree.may_have_text(range) {
+            return Ok(());
+        }
         for mapped in self.texts.touched_by(range) {
             self.revert(&mapped)?;
         }
@@ -136,6 +142,9 @@ impl Map {
 
     /// Forgets the texts that went away with `range`, and their trampolines.
     pub(super) fn forget_texts(&mut self, range: GuestRange) {
+        if !self.tree.may_have_text(range) {
+            return;
+        }
         for mapped in self.texts.touched_by(range) {
             if !mapped.range().is_some_and(|text| range.encloses(text)) {
                 continue;

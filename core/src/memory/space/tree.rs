@@ -181,18 +181,26 @@ impl VmaTree {
     pub(super) fn change(&mut self, range: GuestRange, change: impl Fn(&mut Vma)) {
         self.cut(range.start());
         self.cut(range.end());
-        let starts: Vec<u64> = self.overlapping(range).map(|(start, _)| start).collect();
-        for &start in &starts {
-            if let Some(mut vma) = self.vmas.remove(&start) {
-                self.count(start, &vma, false);
-                change(&mut vma);
-                self.count(start, &vma, true);
-                self.vmas.insert(start, vma);
+        let mut at = range.start();
+        while let Some((&start, vma)) = self.vmas.range(at..range.end()).next() {
+            at = vma.end;
+            if !vma.is_mapping() {
+                continue;
             }
+            let mut changed = vma.clone();
+            change(&mut changed);
+            let before = self.vmas.insert(start, changed.clone());
+            if let Some(before) = before {
+                self.count(start, &before, false);
+            }
+            self.count(start, &changed, true);
         }
-        self.merge_at(range.end());
-        for start in starts.into_iter().rev() {
-            self.merge_at(start);
+        let mut at = Some(range.start());
+        while let Some(boundary) = at {
+            self.merge_at(boundary);
+            let rest = boundary + 1..=range.end().max(boundary + 1);
+            at = self.vmas.range(rest).next().map(|(&start, _)| start);
+            at = at.filter(|at| *at <= range.end());
         }
     }
 
@@ -243,6 +251,14 @@ impl VmaTree {
         } else {
             (None, skipped.max(top.saturating_sub(low)))
         }
+    }
+
+    /// Whether a mapping in `range` is of a kind that patched text has.
+    pub(super) fn may_have_text(&self, range: GuestRange) -> bool {
+        let below = self.vmas.range(..range.end()).rev();
+        below
+            .take_while(|(_, vma)| vma.end > range.start())
+            .any(|(_, vma)| matches!(vma.object, Object::File { .. } | Object::Trampolines))
     }
 
     /// Whether nothing, not even a gap, lies in `range`.

@@ -44,11 +44,12 @@ fn locate(call: &Call<'_>, address: GuestAddr, is_private: bool) -> Result<Locat
     if !address.0.is_multiple_of(4) {
         return Err(Errno::EINVAL);
     }
-    let memory = call.process().memory();
     if is_private {
-        return Ok(Location::Private(memory.space.id(), address.0));
+        // Not by a reference of its own: this is the way of each lock that is let go.
+        let id = call.process().memory.lock().space.id();
+        return Ok(Location::Private(id, address.0));
     }
-    memory.space.locate(address)
+    call.process().memory().space.locate(address)
 }
 
 fn location(call: &Call<'_>, index: usize, operation: u32) -> Result<Location, Errno> {

@@ -90,6 +90,13 @@ impl Limits {
         self.get(resource).soft
     }
 
+    /// What is enforced of several, of one moment.
+    #[must_use]
+    pub fn soft_of<const N: usize>(&self, resources: [Resource; N]) -> [u64; N] {
+        let limits = self.0.lock();
+        resources.map(|resource| limits[resource as usize].soft)
+    }
+
     /// The limit with a number; `None` for an unknown one.
     #[must_use]
     pub fn by_number(&self, number: usize) -> Option<Limit> {

@@ -37,11 +37,17 @@ impl Process {
     /// The limits on its memory.
     #[must_use]
     pub fn memory_limits(&self) -> MemoryLimits {
+        let [address_space, data, stack, locked] = self.limits.soft_of([
+            Resource::AddressSpace,
+            Resource::Data,
+            Resource::Stack,
+            Resource::LockedMemory,
+        ]);
         MemoryLimits {
-            address_space: self.limits.soft(Resource::AddressSpace),
-            data: self.limits.soft(Resource::Data),
-            stack: self.limits.soft(Resource::Stack),
-            locked: self.limits.soft(Resource::LockedMemory),
+            address_space,
+            data,
+            stack,
+            locked,
         }
     }
 }
