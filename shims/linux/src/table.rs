@@ -291,6 +291,7 @@ table! {
     __NR_unlinkat names::sys_unlinkat [Fd Path Hex];
     __NR_rmdir names::sys_rmdir [Path];
     __NR_readlink names::sys_readlink [Path Pointer Size];
+    __NR_name_to_handle_at names::sys_name_to_handle_at [Fd Path Pointer Pointer Hex];
     __NR_readlinkat names::sys_readlinkat [Fd Path Pointer Size];
     __NR_chmod attributes::sys_chmod [Path Octal];
     __NR_fchmod attributes::sys_fchmod [Fd Octal];

@@ -23,8 +23,9 @@ pub enum Name {
 }
 
 /// Sockets by type and abstract name: each type has names of its own.
-static ABSTRACT: Mutex<BTreeMap<(SocketKind, Arc<[u8]>), Weak<UnixSocket>>> =
-    Mutex::new(BTreeMap::new());
+static ABSTRACT: Mutex<BTreeMap<Key, Weak<UnixSocket>>> = Mutex::new(BTreeMap::new());
+
+type Key = (SocketKind, Arc<[u8]>);
 
 /// What hangs on the inode of a bound path.
 struct Binding(Weak<UnixSocket>);

@@ -16,6 +16,10 @@ const FIRST_BYTES: usize = 64;
 pub struct PathArgument(Bytes);
 
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "short paths are the usual ones, and shall need no allocation"
+)]
 enum Bytes {
     Short([u8; SHORT_BYTES], usize),
     Long(Vec<u8>),

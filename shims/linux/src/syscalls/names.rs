@@ -1,6 +1,6 @@
 //! Making, moving and removing names: mkdir(2), mkdirat(2), mknod(2), mknodat(2), symlink(2),
 //! symlinkat(2), link(2), linkat(2), rename(2), renameat(2), renameat2(2), unlink(2), unlinkat(2),
-//! rmdir(2), readlink(2), readlinkat(2).
+//! rmdir(2), readlink(2), readlinkat(2), name_to_handle_at(2).
 
 use crate::call::{Call, CallResult};
 use crate::files::PathArgument;
@@ -222,4 +222,9 @@ fn do_readlink(
     let target = target.get(..size).unwrap_or(&target);
     buffer.write(target)?;
     Ok(target.len() as u64)
+}
+
+/// name_to_handle_at(2): no file system has handles.
+pub fn sys_name_to_handle_at(_call: &mut Call<'_>) -> CallResult {
+    Err(Errno::EOPNOTSUPP)
 }

@@ -10,6 +10,8 @@ use linux_raw_sys::net;
 /// The whole structure, in bytes.
 const ADDRESS_BYTES: usize = 110;
 const FAMILY_BYTES: usize = 2;
+/// `struct sockaddr_storage`, in bytes: no address is longer.
+const STORAGE_BYTES: usize = 128;
 
 /// What an address names.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,10 +30,10 @@ impl SocketAddress {
     /// Reads an address of `length` bytes: `EINVAL`, `EAFNOSUPPORT`, `EFAULT`.
     pub(super) fn read(address: GuestAddr, length: u32) -> Result<SocketAddress, Errno> {
         let length = length as usize;
-        if length < FAMILY_BYTES || length > 128 {
+        if !(FAMILY_BYTES..=STORAGE_BYTES).contains(&length) {
             return Err(Errno::EINVAL);
         }
-        let mut bytes = [0; 128];
+        let mut bytes = [0; STORAGE_BYTES];
         let bytes = bytes.get_mut(..length).ok_or(Errno::EINVAL)?;
         address.read(bytes)?;
         SocketAddress::parse(bytes)
