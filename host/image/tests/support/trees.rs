@@ -113,7 +113,9 @@ fn attributes(top: &Path) {
         b"\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
     );
     let _ = rustix::fs::setxattr(top, "user.root", b"1", XattrFlags::empty());
-    for (name, mode) in [("setuid", 0o4755), ("setgid", 0o2711), ("none", 0o000)] {
+    // Only the superuser reads what nobody may.
+    let none = if super::is_root() { 0o000 } else { 0o400 };
+    for (name, mode) in [("setuid", 0o4755), ("setgid", 0o2755), ("none", none)] {
         fs::write(top.join(name), b"").unwrap();
         fs::set_permissions(top.join(name), fs::Permissions::from_mode(mode)).unwrap();
     }
