@@ -62,10 +62,8 @@ impl View<'_> {
             _ => return Err(Errno::EINVAL),
         }
         permission::check(path, Access::WRITE, self.credentials)?;
-        path.inode().set_attributes(&AttributeChange {
-            size: Some(size),
-            ..AttributeChange::default()
-        })
+        let change = size_change(&**path.inode(), size, self.credentials)?;
+        path.inode().set_attributes(&change)
     }
 
     /// Checks access with the view's credentials: those of
@@ -140,4 +138,34 @@ pub fn owner_change(
         permissions: (kept != permissions).then_some(kept),
         ..AttributeChange::default()
     })
+}
+
+/// What truncate(2) changes, once allowed: the size, and set-id bits that the new contents must
+/// not have.
+pub(super) fn size_change(
+    inode: &dyn Inode,
+    size: u64,
+    credentials: &Credentials,
+) -> Result<AttributeChange, Errno> {
+    let (_, permissions) = inode.permissions()?;
+    let kept = if credentials.has(Capabilities::FSETID) {
+        permissions
+    } else {
+        without_set_id(permissions)
+    };
+    Ok(AttributeChange {
+        size: Some(size),
+        permissions: (kept != permissions).then_some(kept),
+        ..AttributeChange::default()
+    })
+}
+
+/// Permission bits without those that make a program run as its owner. Set-group-id without
+/// execution by the group means something else.
+pub(super) fn without_set_id(permissions: u32) -> u32 {
+    if permissions & 0o010 != 0 {
+        permissions & !(SET_USER | SET_GROUP)
+    } else {
+        permissions & !SET_USER
+    }
 }

@@ -126,7 +126,7 @@ pub trait Inode: Any + Send + Sync + Debug {
     /// The file system.
     fn file_system(&self) -> Arc<dyn FileSystem>;
 
-    /// Sets attributes. A change of size, owner or contents clears set-id bits where Linux does.
+    /// Sets attributes, and no more: set-id bits that must go come as new permissions.
     fn set_attributes(&self, change: &AttributeChange) -> Result<(), Errno>;
 
     /// Finds a name in this directory: `ENOENT`, `ENOTDIR`.

@@ -171,8 +171,12 @@ impl View<'_> {
         let names = directory.dentry().lock_names();
         let victim = names.child(name)?;
         let is_directory = victim.inode().kind() == FileKind::Directory;
-        if parent.slashes && !is_directory {
-            return Err(Errno::ENOTDIR);
+        if parent.slashes {
+            return Err(if is_directory {
+                Errno::EISDIR
+            } else {
+                Errno::ENOTDIR
+            });
         }
         permission::check_remove(directory, victim.inode(), self.credentials)?;
         if is_directory {

@@ -1,13 +1,14 @@
 //! Opening, open(2), openat2(2), creat(2).
 
 use crate::credentials::Capabilities;
+use crate::fs::attributes::size_change;
 use crate::fs::dentry::Dentry;
-use crate::fs::permission::{self, Access, SET_GROUP, STICKY};
+use crate::fs::permission::{self, Access, SET_GROUP};
 use crate::fs::view::{Place, View};
 use crate::fs::walk::{LastKind, Walk};
 use crate::fs::{
-    AttributeChange, DirectoryFile, FileKind, LookupFlags, MountFlags, NewNode, OpenFile, Path,
-    PathFile, StatusFlags, special,
+    DirectoryFile, FileKind, LookupFlags, MountFlags, NewNode, OpenFile, Path, PathFile,
+    StatusFlags, special,
 };
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -97,7 +98,7 @@ impl View<'_> {
             Target::Existing(path) if path.is_directory() => Err(Errno::EISDIR),
             Target::Existing(path) => self.open_path(path, options),
             Target::Created(path) => {
-                let flags = effective_flags(&path, options.flags);
+                let flags = self.effective_flags(&path, options.flags);
                 let file = path.inode().clone().open(flags)?;
                 Ok(OpenFile::at(file, options.flags, path))
             }
@@ -133,14 +134,11 @@ impl View<'_> {
             return Err(Errno::EPERM);
         }
         if kind == FileKind::Regular && options.creation.contains(CreationFlags::TRUNCATE) {
-            let change = AttributeChange {
-                size: Some(0),
-                ..AttributeChange::default()
-            };
-            path.inode().set_attributes(&change)?;
+            path.inode()
+                .set_attributes(&size_change(&**path.inode(), 0, self.credentials)?)?;
         }
         let inode = path.inode().clone();
-        let effective = effective_flags(&path, flags);
+        let effective = self.effective_flags(&path, flags);
         let file = match kind {
             FileKind::Directory => Arc::new(DirectoryFile::new(inode)),
             FileKind::Fifo => special::open_fifo(&inode, flags)?,
@@ -163,7 +161,11 @@ impl View<'_> {
         loop {
             let last = walk.walk_to_parent(text)?;
             let LastKind::Name(name) = last.kind else {
-                return Err(Errno::EISDIR);
+                return Err(if exclusive {
+                    Errno::EEXIST
+                } else {
+                    Errno::EISDIR
+                });
             };
             if last.slashes {
                 return Err(Errno::EISDIR);
@@ -180,11 +182,10 @@ impl View<'_> {
                 return Err(Errno::EEXIST);
             }
             if child.inode().kind() != FileKind::Symlink || !follow {
-                self.check_sticky_create(&walk.at, &child)?;
-                walk.enter(child, false, false)?;
+                walk.enter(child, false)?;
                 return Ok(Target::Existing(walk.at));
             }
-            walk.check_follow(&child, false)?;
+            walk.check_follow()?;
             let Some(target) = walk.link_target(&child)? else {
                 return Ok(Target::Existing(walk.at));
             };
@@ -192,21 +193,6 @@ impl View<'_> {
             link_text = target;
             text = &link_text;
         }
-    }
-
-    /// protected_regular and protected_fifos: opening another's file in a sticky directory with
-    /// `O_CREAT` is a trap for who thinks to have made it.
-    fn check_sticky_create(&self, directory: &Path, child: &Arc<Dentry>) -> Result<(), Errno> {
-        if !matches!(child.inode().kind(), FileKind::Regular | FileKind::Fifo) {
-            return Ok(());
-        }
-        let (parent, permissions) = directory.inode().permissions()?;
-        if permissions & STICKY == 0 || permissions & 0o022 == 0 {
-            return Ok(());
-        }
-        let (owner, _) = child.inode().permissions()?;
-        let trusted = owner.user == parent.user || owner.user == self.credentials.user.file_system;
-        if trusted { Ok(()) } else { Err(Errno::EACCES) }
     }
 
     fn create_regular(
@@ -231,6 +217,17 @@ impl View<'_> {
         let inode = dentry.inode().create(name, NewNode::Regular, mode, owner)?;
         let child = names.found(name, inode);
         Ok(Created::New(Path::new(directory.mount().clone(), child)))
+    }
+
+    /// The flags that the file system sees: those of the mount and of the opener added.
+    fn effective_flags(&self, path: &Path, mut flags: StatusFlags) -> StatusFlags {
+        let mount = path.mount().flags();
+        if mount.intersects(MountFlags::NO_ACCESS_TIME | MountFlags::READ_ONLY) {
+            flags |= StatusFlags::NOATIME;
+        }
+        let keeps = self.credentials.has(Capabilities::FSETID);
+        flags.set(StatusFlags::KEEPS_SET_ID, keeps);
+        flags
     }
 
     /// The permission bits of a new file: without the umask's, and without set-group-id if that
@@ -258,7 +255,7 @@ impl View<'_> {
         let label = alloc::format!("#{number}");
         let dentry = Dentry::unnamed(directory.dentry(), inode.clone(), label.as_bytes());
         let path = Path::new(directory.mount().clone(), dentry);
-        let file = inode.open(effective_flags(&path, options.flags))?;
+        let file = inode.open(self.effective_flags(&path, options.flags))?;
         Ok(OpenFile::at(
             file,
             options.flags - StatusFlags::DIRECTORY,
@@ -271,14 +268,4 @@ impl View<'_> {
 enum Created {
     New(Path),
     Found(Arc<Dentry>),
-}
-
-/// The flags that the file system sees: those of the mount added.
-fn effective_flags(path: &Path, flags: StatusFlags) -> StatusFlags {
-    let mount = path.mount().flags();
-    if mount.intersects(MountFlags::NO_ACCESS_TIME | MountFlags::READ_ONLY) {
-        flags | StatusFlags::NOATIME
-    } else {
-        flags
-    }
 }

@@ -39,6 +39,9 @@ bitflags! {
         const PATH = 0o10000000;
         /// As DSYNC, with attributes.
         const SYNC = 0o4010000;
+        /// Not one of Linux's: what is written leaves set-id bits alone. Told to file systems
+        /// for openers with the capability.
+        const KEEPS_SET_ID = 1 << 31;
     }
 }
 

@@ -1,7 +1,7 @@
 //! Walking paths, path_resolution(7), openat2(2).
 
 use crate::fs::dentry::Dentry;
-use crate::fs::permission::{self, Access, STICKY};
+use crate::fs::permission::{self, Access};
 use crate::fs::view::{Place, View};
 use crate::fs::{FileKind, MountFlags, NAME_MAX, PATH_MAX, Path};
 use alloc::sync::Arc;
@@ -108,7 +108,7 @@ impl<'a> Walk<'a> {
         match last.kind {
             LastKind::Name(name) => {
                 let child = self.child(name, b"")?;
-                self.enter(child, follow, false)?;
+                self.enter(child, follow)?;
             }
             LastKind::DotDot => self.up()?,
             LastKind::Dot | LastKind::Root => {}
@@ -146,7 +146,7 @@ impl<'a> Walk<'a> {
             match kind {
                 LastKind::Name(name) => {
                     let child = self.child(name, next)?;
-                    self.enter(child, true, true)?;
+                    self.enter(child, true)?;
                 }
                 LastKind::DotDot => self.up()?,
                 LastKind::Dot | LastKind::Root => {}
@@ -197,16 +197,10 @@ impl<'a> Walk<'a> {
     }
 
     /// Goes to a child of this directory: across mounts, and along a symlink if `follow`.
-    /// `middle` says that the path goes on after it.
-    pub(super) fn enter(
-        &mut self,
-        child: Arc<Dentry>,
-        follow: bool,
-        middle: bool,
-    ) -> Result<(), Errno> {
+    pub(super) fn enter(&mut self, child: Arc<Dentry>, follow: bool) -> Result<(), Errno> {
         let kind = child.inode().kind();
         if kind == FileKind::Symlink && follow {
-            return self.follow(&child, middle);
+            return self.follow(&child);
         }
         let mounted = child.is_mount_point();
         self.at.set_dentry(child);
@@ -219,31 +213,18 @@ impl<'a> Walk<'a> {
     }
 
     /// Counts one more followed symlink and checks that it may be followed.
-    pub(super) fn check_follow(&mut self, link: &Arc<Dentry>, middle: bool) -> Result<(), Errno> {
+    pub(super) fn check_follow(&mut self) -> Result<(), Errno> {
         self.links += 1;
         let forbidden = self.flags.contains(LookupFlags::NO_SYMLINKS)
             || self.at.mount().flags().contains(MountFlags::NO_SYMLINKS);
         if self.links > LINKS_MAX || forbidden {
             return Err(Errno::ELOOP);
         }
-        if middle {
-            return Ok(());
-        }
-        // protected_symlinks: what others put into a sticky directory is followed only if it is
-        // the follower's or the directory owner's.
-        let (directory, permissions) = self.at.inode().permissions()?;
-        if permissions & (STICKY | 0o002) == STICKY | 0o002 {
-            let (owner, _) = link.inode().permissions()?;
-            let user = self.view.credentials.user.file_system;
-            if owner.user != user && owner.user != directory.user {
-                return Err(Errno::EACCES);
-            }
-        }
         Ok(())
     }
 
-    fn follow(&mut self, link: &Arc<Dentry>, middle: bool) -> Result<(), Errno> {
-        self.check_follow(link, middle)?;
+    fn follow(&mut self, link: &Arc<Dentry>) -> Result<(), Errno> {
+        self.check_follow()?;
         match self.link_target(link)? {
             None => Ok(()),
             Some(target) => {

@@ -41,6 +41,10 @@ impl File for OverlayFile {
     }
 
     fn set_attributes(&self, change: &AttributeChange) -> Result<(), Errno> {
+        if change.size.is_some() {
+            // Only what is open for writing can be cut, and that is the upper layer's file.
+            return self.file.set_attributes(change);
+        }
         self.inode.set_attributes(change)
     }
 

@@ -30,13 +30,26 @@ fn only_owners_change_modes() {
 }
 
 #[test]
-fn writing_takes_set_id_bits() {
-    let world = World::new();
+fn writing_takes_set_id_bits_unless_privileged() {
+    let mut world = World::new();
     world.write("/f", b"").unwrap();
     let path = world.find("/f").unwrap();
-    world.view().set_mode(&path, 0o6755).unwrap();
+    world.view().set_mode(&path, 0o6777).unwrap();
+    let bits = || path.inode().metadata().unwrap().permissions;
     world.write("/f", b"x").unwrap();
-    assert_eq!(world.stat("/f").unwrap().permissions, 0o755);
+    assert_eq!(bits(), 0o6777);
+    world.credentials = Credentials::new(1000, 1000);
+    let open = world
+        .open("/f", StatusFlags::WRITE_ONLY, CreationFlags::empty())
+        .unwrap();
+    let mut source = crate::io::Source::kernel(b"y");
+    open.file.write(WriteAt::End, &mut source).unwrap();
+    assert_eq!(bits(), 0o777);
+    world.credentials = Credentials::new(0, 0);
+    world.view().set_mode(&path, 0o6777).unwrap();
+    world.credentials = Credentials::new(1000, 1000);
+    world.view().truncate(&path, 0).unwrap();
+    assert_eq!(bits(), 0o777);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Attributes of a tmpfs inode, as atomics: a stat takes no lock.
 
-use crate::fs::permission::{SET_GROUP, SET_USER};
+use crate::fs::attributes::without_set_id;
 use crate::fs::{AttributeChange, Owner, TimeChange};
 use capsid_platform::{Clock, platform};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -92,14 +92,10 @@ impl Attributes {
     /// Takes set-id bits away from a program whose contents change.
     pub(super) fn drop_set_id(&self) {
         let permissions = self.permissions();
-        if permissions & (SET_USER | SET_GROUP) == 0 {
-            return;
+        let kept = without_set_id(permissions);
+        if kept != permissions {
+            self.permissions.fetch_and(kept, Relaxed);
         }
-        let mut dropped = SET_USER;
-        if permissions & 0o010 != 0 {
-            dropped |= SET_GROUP;
-        }
-        self.permissions.fetch_and(!dropped, Relaxed);
     }
 
     /// Applies everything but a size.

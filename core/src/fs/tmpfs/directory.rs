@@ -32,6 +32,11 @@ impl Directory {
         Ok(&entry.inode)
     }
 
+    /// What stat shows as the size: as on Linux, 20 bytes for each name, `.` and `..` included.
+    pub(super) fn size(&self) -> u64 {
+        (self.names.len() as u64 + 2) * 20
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.names.is_empty()
     }

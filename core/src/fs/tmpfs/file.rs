@@ -1,7 +1,8 @@
 //! Open files of tmpfs, and what of them can be mapped.
 //!
 //! The inode itself is the open object, so that opening allocates nothing; only files opened with
-//! `O_NOATIME` need a value of their own.
+//! `O_NOATIME`, or for writing by those whose writes take set-id bits away, need a value of their
+//! own.
 
 use super::attributes::now;
 use super::content::Content;
@@ -13,11 +14,16 @@ use capsid_platform::{Backing, Errno};
 
 /// Opens a regular file.
 pub(super) fn open(inode: Arc<TmpInode>, flags: StatusFlags) -> Arc<dyn File> {
-    if flags.contains(StatusFlags::NOATIME) {
-        Arc::new(UntimedFile(inode))
-    } else {
-        inode
+    let keeps_time = flags.contains(StatusFlags::NOATIME);
+    let drops_set_id = flags.writable() && !flags.contains(StatusFlags::KEEPS_SET_ID);
+    if !keeps_time && !drops_set_id {
+        return inode;
     }
+    Arc::new(CarefulFile {
+        inode,
+        keeps_time,
+        drops_set_id,
+    })
 }
 
 impl TmpInode {
@@ -45,7 +51,6 @@ impl File for TmpInode {
         };
         let (written, end) = self.content()?.write(&self.tmpfs, offset, source)?;
         if written > 0 {
-            self.attributes.drop_set_id();
             self.attributes.modified(now());
         }
         Ok((written, end))
@@ -75,7 +80,6 @@ impl File for TmpInode {
     fn allocate(&self, what: Allocation, offset: u64, length: u64) -> Result<(), Errno> {
         self.content()?
             .allocate(&self.tmpfs, what, offset, length)?;
-        self.attributes.drop_set_id();
         self.attributes.modified(now());
         Ok(())
     }
@@ -128,17 +132,35 @@ impl Mappable for TmpInode {
     }
 }
 
-/// A file whose reads leave the access time alone.
+/// A file whose reads leave the access time alone, or whose writes take set-id bits away.
 #[derive(Debug)]
-struct UntimedFile(Arc<TmpInode>);
+struct CarefulFile {
+    inode: Arc<TmpInode>,
+    keeps_time: bool,
+    drops_set_id: bool,
+}
 
-impl File for UntimedFile {
+impl CarefulFile {
+    fn changed(&self) {
+        if self.drops_set_id {
+            self.inode.attributes.drop_set_id();
+        }
+    }
+}
+
+impl File for CarefulFile {
     fn read(&self, offset: u64, destination: &mut Destination<'_>) -> Result<usize, Errno> {
-        self.0.content()?.read(offset, destination)
+        if self.keeps_time {
+            self.inode.content()?.read(offset, destination)
+        } else {
+            self.inode.read(offset, destination)
+        }
     }
 
     fn write(&self, at: WriteAt, source: &mut Source<'_>) -> Result<(usize, u64), Errno> {
-        self.0.write(at, source)
+        let written = self.inode.write(at, source)?;
+        self.changed();
+        Ok(written)
     }
 
     fn is_seekable(&self) -> bool {
@@ -146,26 +168,36 @@ impl File for UntimedFile {
     }
 
     fn inode(&self) -> Option<Arc<dyn Inode>> {
-        Some(self.0.clone())
+        Some(self.inode.clone())
+    }
+
+    fn set_attributes(&self, change: &crate::fs::AttributeChange) -> Result<(), Errno> {
+        Inode::set_attributes(&*self.inode, change)?;
+        if change.size.is_some() {
+            self.changed();
+        }
+        Ok(())
     }
 
     fn seek_data(&self, offset: u64, hole: bool) -> Result<u64, Errno> {
-        self.0.seek_data(offset, hole)
+        self.inode.seek_data(offset, hole)
     }
 
     fn allocate(&self, what: Allocation, offset: u64, length: u64) -> Result<(), Errno> {
-        self.0.allocate(what, offset, length)
+        File::allocate(&*self.inode, what, offset, length)?;
+        self.changed();
+        Ok(())
     }
 
     fn sync(&self, data_only: bool) -> Result<(), Errno> {
-        self.0.sync(data_only)
+        self.inode.sync(data_only)
     }
 
     fn closed(&self, last: bool) {
-        self.0.closed(last);
+        self.inode.closed(last);
     }
 
     fn mappable(&self) -> Result<&dyn Mappable, Errno> {
-        self.0.mappable()
+        self.inode.mappable()
     }
 }

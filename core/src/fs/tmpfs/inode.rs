@@ -150,6 +150,7 @@ impl Inode for TmpInode {
         let (size, pages) = match &self.node {
             Node::Regular(content) => (content.size(), content.pages()),
             Node::Symlink(target) => (target.len() as u64, 0),
+            Node::Directory(directory) => (directory.read().size(), 0),
             _ => (0, 0),
         };
         Ok(Metadata {
@@ -192,7 +193,6 @@ impl Inode for TmpInode {
                 return Err(Errno::EINVAL);
             };
             content.truncate(&self.tmpfs, size)?;
-            self.attributes.drop_set_id();
             self.attributes.modified(now);
         }
         self.attributes.apply(change, now);
