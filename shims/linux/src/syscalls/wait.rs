@@ -10,6 +10,7 @@ use crate::syscalls::resources::ResourceUsage;
 use crate::task::{Awaited, Event, Process, WaitFor, WaitOptions, do_wait};
 use capsid_core::Errno;
 use capsid_platform::GuestAddr;
+use core::sync::atomic::Ordering;
 
 fn write_usage(address: GuestAddr, process: &Process) -> Result<(), Errno> {
     if address.is_null() {
@@ -88,7 +89,11 @@ fn finish(call: &Call<'_>, found: Option<Awaited>) -> CallResult {
             Event::Stopped(signal) => (CLD_STOPPED, signal.number().into()),
             Event::Continued => (CLD_CONTINUED, 18),
         };
-        bytes = SignalInfo::child(code, process.id, 0, status, [0, 0]).to_bytes();
+        let user = match process.credentials() {
+            Some(credentials) => credentials.user.real,
+            None => process.last_user.load(Ordering::Relaxed),
+        };
+        bytes = SignalInfo::child(code, process.id, user, status, [0, 0]).to_bytes();
         write_usage(call.pointer(4), process)?;
     }
     if !info.is_null() {

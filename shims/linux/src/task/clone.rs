@@ -125,15 +125,12 @@ pub fn do_clone(call: &mut Call<'_>, request: &CloneRequest) -> Result<u64, Errn
         let process = new_process(call, request, id)?;
         new_thread(call, request, id, process)
     };
-    let pidfd = if flags.contains(CloneFlags::PIDFD) {
-        let fd = open_pidfd(call.thread, &thread.process, StatusFlags::empty())?;
-        if let Err(error) = request.pidfd_at.write(&fd.to_le_bytes()) {
-            let _ = call.thread.files().remove(fd);
+    let pidfd = match give_pidfd(call, request, &thread) {
+        Ok(pidfd) => pidfd,
+        Err(error) => {
+            discard(&thread, flags);
             return Err(error);
         }
-        Some(fd)
-    } else {
-        None
     };
     if flags.contains(CloneFlags::PARENT_SET_TID) {
         // Linux ignores a fault here.
@@ -148,6 +145,23 @@ pub fn do_clone(call: &mut Call<'_>, request: &CloneRequest) -> Result<u64, Errn
         }
     }
     result.map(|()| id.into())
+}
+
+/// Gives the parent a descriptor of the child, if it asked for one.
+fn give_pidfd(
+    call: &Call<'_>,
+    request: &CloneRequest,
+    thread: &Thread,
+) -> Result<Option<i32>, Errno> {
+    if !request.flags.contains(CloneFlags::PIDFD) {
+        return Ok(None);
+    }
+    let fd = open_pidfd(call.thread, &thread.process, StatusFlags::empty())?;
+    if let Err(error) = request.pidfd_at.write(&fd.to_le_bytes()) {
+        let _ = call.thread.files().remove(fd);
+        return Err(error);
+    }
+    Ok(Some(fd))
 }
 
 fn reserve_id(call: &Call<'_>) -> Result<u32, Errno> {
@@ -265,6 +279,7 @@ fn new_process(call: &Call<'_>, request: &CloneRequest, id: u32) -> Result<Arc<P
             }),
             ..Usage::default()
         },
+        last_user: AtomicU32::new(0),
         personality: AtomicU32::new(parent.personality.load(Ordering::Relaxed)),
         timers: crate::time::ProcessTimers::default(),
         niceness: AtomicU32::new(parent.niceness.load(Ordering::Relaxed)),

@@ -55,6 +55,8 @@ pub fn end_thread(thread: &Arc<Thread>, code: ExitStatus) {
     tree.remove_thread(thread.id());
     *thread.token.lock() = None;
     if last {
+        let user = thread.credentials().user.real;
+        process.last_user.store(user, Ordering::Relaxed);
         end_process(&mut tree, process, &mut signals);
     }
     parent_death_signals(&tree, thread, &mut signals);
@@ -152,8 +154,9 @@ fn child_info(child: &Process, status: ExitStatus) -> SignalInfo {
         signal if status.0 & 0x80 != 0 => (CLD_DUMPED, signal),
         signal => (CLD_KILLED, signal),
     };
+    let user = child.last_user.load(Ordering::Relaxed);
     let ticks = child.usage.cpu_done_ns.load(Ordering::Relaxed) / TICK_NS;
-    SignalInfo::child(code, child.id, 0, value, [ticks, 0])
+    SignalInfo::child(code, child.id, user, value, [ticks, 0])
 }
 
 /// Hangs up on stopped groups that lose the last process that could continue them.

@@ -50,7 +50,10 @@ fn report(process: &Arc<Process>, report: Report) {
             Report::Stopped(signal) => (CLD_STOPPED, signal.number()),
             Report::Continued => (CLD_CONTINUED, Signal::CONT.number()),
         };
-        let info = SignalInfo::child(code, process.id, 0, status.into(), [0, 0]);
+        let user = process
+            .credentials()
+            .map_or(0, |credentials| credentials.user.real);
+        let info = SignalInfo::child(code, process.id, user, status.into(), [0, 0]);
         let _ = send_to_process(&parent, info);
     }
 }

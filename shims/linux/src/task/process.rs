@@ -47,6 +47,8 @@ pub struct Process {
     pub(crate) dumpable: AtomicU32,
     /// Counters for getrusage(2) and times(2).
     pub usage: Usage,
+    /// The real user id, as its parent is told at its end.
+    pub(crate) last_user: AtomicU32,
     /// personality(2).
     pub(crate) personality: AtomicU32,
     /// Interval and POSIX timers.
@@ -155,6 +157,7 @@ impl Process {
                 started_ns: kernel.started_ns,
                 ..Usage::default()
             },
+            last_user: AtomicU32::new(0),
             personality: AtomicU32::new(0),
             timers: ProcessTimers::default(),
             niceness: AtomicU32::new(20),
