@@ -1,6 +1,7 @@
 //! Tasks of the project. `cargo xtask test` is what CI runs.
 
 mod bench;
+mod docs;
 mod packages;
 mod shell;
 mod sizes;
@@ -19,6 +20,8 @@ struct Arguments {
 enum Task {
     /// Install what is missing, check, build, and run every test.
     Test(test::Options),
+    /// Write the generated parts of the documents.
+    Docs(docs::Options),
     /// Count lines, unsafe blocks and bytes.
     Sizes(sizes::Options),
     /// Measure, natively and in sandboxes.
@@ -28,6 +31,7 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Test(options) => test::run(&options),
+        Task::Docs(options) => docs::run(&options),
         Task::Sizes(options) => sizes::run(&options),
         Task::Bench(options) => bench::run(&options),
     }

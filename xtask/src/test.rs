@@ -40,6 +40,16 @@ pub fn run(options: &Options) -> Result<()> {
             "warnings",
         ];
         check(&mut totals, "clippy", &clippy);
+        check(
+            &mut totals,
+            "unsafe ratchet",
+            &["xtask", "sizes", "--check"],
+        );
+        check(
+            &mut totals,
+            "generated documents",
+            &["xtask", "docs", "--check"],
+        );
         if shell::installed("cargo-deny") {
             check(
                 &mut totals,

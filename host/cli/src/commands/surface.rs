@@ -3,7 +3,7 @@
 //! The list is the table that makes the filter, so that it cannot say anything else.
 
 use anyhow::Result;
-use capsid_platform_linux::surface::{HostCall, Rule, Variant, When, calls};
+use capsid_platform_linux::surface::{HostCall, Variant, When, calls};
 use clap::Args;
 use std::process::ExitCode;
 
@@ -21,7 +21,7 @@ pub fn run(_arguments: &Arguments) -> Result<ExitCode> {
     for call in calls(variant(true)) {
         println!("  {:<15} {:<10} {}", call.name, when(call), call.reason);
         for (index, rule) in call.rules {
-            println!("  {:<26} argument {}: {}", "", index + 1, describe(rule));
+            println!("  {:<26} argument {}: {}", "", index + 1, rule);
         }
     }
     println!(
@@ -41,24 +41,6 @@ fn when(call: &HostCall) -> &'static str {
         When::Always => "always",
         When::HostFiles => "host files",
         When::BrokerKicks | When::DirectKicks => "processes",
-    }
-}
-
-fn describe(rule: &Rule) -> String {
-    let list = |values: &[u32]| {
-        let values: Vec<String> = values.iter().map(|value| format!("{value:#x}")).collect();
-        values.join(", ")
-    };
-    match rule {
-        Rule::OneOf(values) => format!("one of {}", list(values)),
-        Rule::AtLeast(least) => format!("{least:#x} or more"),
-        Rule::OneOfOrAtLeast(values, least) => {
-            format!("one of {}, or {least:#x} or more", list(values))
-        }
-        Rule::Bits(allowed, required) => {
-            format!("no bits but {allowed:#x}, and all of {required:#x}")
-        }
-        Rule::GuestAddress => "an address of guest memory".to_owned(),
     }
 }
 
