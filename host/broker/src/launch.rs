@@ -9,7 +9,6 @@ use capsid_platform_linux::boot::{
 };
 use capsid_wire::BootConfig;
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
-use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::Pid;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -20,15 +19,14 @@ static PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/capsid-sandbox
 /// The user and group without rights that a sandbox becomes when the broker is root.
 const NOBODY: u32 = 65_534;
 
-/// A sandbox that was started.
+/// What a sandbox is given: all of it exists before its first process does.
 #[derive(Debug)]
-pub struct Launched {
-    /// Its first process.
-    pub first: Pid,
-    /// The ring's memory.
-    pub memory: RingMemory,
-    /// The broker's end of the socket for donations.
-    pub donation: OwnedFd,
+pub struct Belongings {
+    wire: OwnedFd,
+    kernel: OwnedFd,
+    pool: OwnedFd,
+    null: OwnedFd,
+    donation: OwnedFd,
 }
 
 /// Puts the sandbox program into memory that cannot change.
@@ -49,14 +47,12 @@ pub fn program() -> Result<OwnedFd, Error> {
     Ok(file)
 }
 
-/// Starts a sandbox that does what `boot` says. The calling thread must live as long as the
-/// sandbox may: the sandbox is killed when it ends.
-pub fn launch(
-    program: BorrowedFd<'_>,
+/// Makes what a sandbox is given that does what `boot` says, and the broker's ends: the ring's
+/// memory, and the socket for donations.
+pub fn prepare(
     boot: &BootConfig,
-    image: Option<BorrowedFd<'_>>,
     limits: &Limits,
-) -> Result<Launched, Error> {
+) -> Result<(Belongings, RingMemory, OwnedFd), Error> {
     let failed = |error| Error::host("make the sandbox's memory", error);
     let (memory, wire) = RingMemory::create().map_err(failed)?;
     let kernel = sealed_memfd("capsid-kernel", limits.kernel_bytes()).map_err(failed)?;
@@ -65,7 +61,7 @@ pub fn launch(
     if !memory.write_boot(&configuration) {
         return Err(Error::TooLong);
     }
-    let (donation, theirs) = socketpair(
+    let (ours, donation) = socketpair(
         AddressFamily::UNIX,
         SocketType::SEQPACKET,
         SocketFlags::CLOEXEC,
@@ -74,7 +70,24 @@ pub fn launch(
     .map_err(|error| Error::host("make a socket pair", error))?;
     let null = rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .map_err(|error| Error::host("open /dev/null", error))?;
+    let belongings = Belongings {
+        wire,
+        kernel,
+        pool,
+        null,
+        donation,
+    };
+    Ok((belongings, memory, ours))
+}
 
+/// Starts a sandbox and returns its first process. The calling thread must live as long as the
+/// sandbox may: the sandbox is killed when it ends.
+pub fn launch(
+    program: BorrowedFd<'_>,
+    belongings: &Belongings,
+    image: Option<BorrowedFd<'_>>,
+    limits: &Limits,
+) -> Result<Pid, Error> {
     let mut descriptors = [None; FD_FIRST_DONATED as usize];
     let mut put = |number: i32, file| {
         if let Some(place) = usize::try_from(number)
@@ -85,12 +98,12 @@ pub fn launch(
         }
     };
     for number in FD_NULL {
-        put(number, Some(null.as_fd()));
+        put(number, Some(belongings.null.as_fd()));
     }
-    put(FD_WIRE, Some(wire.as_fd()));
-    put(FD_KERNEL, Some(kernel.as_fd()));
-    put(FD_POOL, Some(pool.as_fd()));
-    put(FD_DONATIONS, Some(theirs.as_fd()));
+    put(FD_WIRE, Some(belongings.wire.as_fd()));
+    put(FD_KERNEL, Some(belongings.kernel.as_fd()));
+    put(FD_POOL, Some(belongings.pool.as_fd()));
+    put(FD_DONATIONS, Some(belongings.donation.as_fd()));
     put(FD_IMAGE, image);
 
     let landlock = landlock_ruleset();
@@ -103,17 +116,5 @@ pub fn launch(
         landlock: landlock.as_ref().map(|(ruleset, _)| ruleset.as_fd()),
         cgroup: None,
     };
-    let first = start(&plan).map_err(|(step, error)| Error::Start(step, error))?;
-    Ok(Launched {
-        first,
-        memory,
-        donation,
-    })
-}
-
-/// The errno of a failed look at the host, for messages.
-pub fn errno_of(error: &std::io::Error) -> Errno {
-    error
-        .raw_os_error()
-        .map_or(Errno::IO, Errno::from_raw_os_error)
+    start(&plan).map_err(|(step, error)| Error::Start(step, error))
 }

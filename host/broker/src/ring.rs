@@ -89,10 +89,10 @@ impl Ring {
         let mut request = Vec::with_capacity(DATA_BYTES);
         let mut reply = Vec::with_capacity(DATA_BYTES);
         let mut last_work = Instant::now();
-        let spin = if std::thread::available_parallelism().is_ok_and(|n| n.get() > 1) {
-            SPIN
-        } else {
-            Duration::ZERO
+        // Not std's count of processors, which reads half a dozen files of cgroups first.
+        let spin = match rustix::thread::sched_getaffinity(None) {
+            Ok(processors) if processors.count() > 1 => SPIN,
+            _ => Duration::ZERO,
         };
         while !self.stop.load(Ordering::SeqCst) {
             let submitted = header.submitted.swap(0, Ordering::SeqCst);

@@ -4,7 +4,7 @@ use crate::attributes::IdMap;
 use crate::error::Error;
 use crate::events::Events;
 use crate::export::{Export, Readers, Scope, Stability, Tools};
-use crate::launch::{Launched, launch, program};
+use crate::launch::{launch, prepare, program};
 use crate::limits::{Limits, raise_descriptor_limit};
 use crate::log::Log;
 use crate::outcome::{End, Outcome};
@@ -18,7 +18,7 @@ use crate::supervise::{Verdict, supervise};
 use capsid_wire::{BootConfig, ExportAccess};
 use rustix::process::Signal;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// A host directory or file to export.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ pub struct Configuration {
     pub log: Log,
     /// Signals to pass on.
     pub signals: Option<SignalInbox>,
-    /// Another program than the sandbox that was built with the broker; for tests.
+    /// The sandbox program, if [`crate::launch::program`] was called already.
     pub program: Option<OwnedFd>,
 }
 
@@ -100,19 +100,7 @@ pub fn run(configuration: Configuration) -> Result<RunEnd, Error> {
         Some(program) => program,
         None => program()?,
     };
-    let Launched {
-        first,
-        memory,
-        donation,
-    } = launch(
-        program.as_fd(),
-        &boot,
-        image.as_ref().map(AsFd::as_fd),
-        &limits,
-    )?;
-    let processes = Arc::new(Processes::new(first));
-    // Whatever goes wrong from here on, no process stays behind.
-    let guard = KillOnDrop(processes.clone());
+    let (belongings, memory, donation) = prepare(&boot, &limits)?;
     let ring = Ring::new(memory, donation);
     let shared = Shared {
         events: Events::new(ring.clone()),
@@ -121,6 +109,7 @@ pub fn run(configuration: Configuration) -> Result<RunEnd, Error> {
         log: Arc::new(Mutex::new(log)),
         outcome: Arc::new(Outcome::new().map_err(failed)?),
     };
+    let processes = Arc::new(OnceLock::new());
     let broker = Broker::new(
         shared.clone(),
         processes.clone(),
@@ -129,24 +118,30 @@ pub fn run(configuration: Configuration) -> Result<RunEnd, Error> {
         most_handles,
     );
     let verdict = std::thread::scope(|scope| {
+        // Before the sandbox, whose first request comes at once.
         scope.spawn(|| {
             let mut broker = broker;
             shared.ring.run(&mut broker);
         });
+        let _stop = StopOnDrop(&shared);
+        let image = image.as_ref().map(AsFd::as_fd);
+        let first = launch(program.as_fd(), &belongings, image, &limits)?;
+        drop(belongings);
+        let processes = processes.get_or_init(|| Processes::new(first));
+        // Whatever goes wrong from here on, no process stays behind.
+        let _kill = KillOnDrop(processes);
         let reaper = scope.spawn(|| {
             processes.reap_all(|pid, end| shared.outcome.set(End::Broke(pid, end)));
             shared.outcome.set(End::Vanished);
         });
-        let verdict = supervise(&shared, &processes, signals.as_ref(), limits.timeout);
+        let verdict = supervise(&shared, processes, signals.as_ref(), limits.timeout);
         shared.ring.announce_shutdown();
         processes.signal_all(Signal::KILL);
+        shared.ring.stop();
         // A reaper that panicked has nothing more to say.
         let _ = reaper.join();
-        shared.ring.stop();
-        shared.streams.stop();
-        verdict
-    });
-    drop(guard);
+        Ok(verdict)
+    })?;
     let mut log = shared.log.lock().unwrap_or_else(PoisonError::into_inner);
     log.flush();
     judge(verdict, &log)
@@ -200,11 +195,21 @@ fn export_all(sources: Vec<ExportSource>, boot: &mut BootConfig) -> Result<Vec<E
 }
 
 /// Kills the processes of a sandbox and reaps them.
-struct KillOnDrop(Arc<Processes>);
+struct KillOnDrop<'a>(&'a Processes);
 
-impl Drop for KillOnDrop {
+impl Drop for KillOnDrop<'_> {
     fn drop(&mut self) {
         self.0.signal_all(Signal::KILL);
         self.0.reap_all(|_, _: BadEnd| {});
+    }
+}
+
+/// Ends the broker's threads.
+struct StopOnDrop<'a>(&'a Shared);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.ring.stop();
+        self.0.streams.stop();
     }
 }

@@ -19,7 +19,7 @@ use capsid_wire::message::{OPEN_NO_DONATION, OPEN_NO_HANDLE};
 use rustix::fs::{FallocateFlags, OFlags};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The flags of open(2) that a sandbox may ask for.
 const OPEN_FLAGS: OFlags = OFlags::ACCMODE
@@ -48,7 +48,7 @@ pub struct Shared {
 #[derive(Debug)]
 pub struct Broker {
     shared: Shared,
-    processes: Arc<Processes>,
+    processes: Arc<OnceLock<Processes>>,
     exports: Vec<Export>,
     tools: Tools,
     handles: Handles,
@@ -67,10 +67,11 @@ fn value(value: u64) -> Outcomes {
 }
 
 impl Broker {
-    /// Makes the broker of one sandbox, with room for `most_handles` open files.
+    /// Makes the broker of one sandbox, with room for `most_handles` open files. The sandbox's
+    /// processes are set once there are any.
     pub fn new(
         shared: Shared,
-        processes: Arc<Processes>,
+        processes: Arc<OnceLock<Processes>>,
         exports: Vec<Export>,
         tools: Tools,
         most_handles: usize,
@@ -361,7 +362,9 @@ impl Service for Broker {
             },
             Kick => self
                 .processes
-                .kick(request.args[0], request.args[1])
+                .get()
+                .ok_or(Errno::SRCH)
+                .and_then(|processes| processes.kick(request.args[0], request.args[1]))
                 .map(|()| Answer::default()),
             Log => {
                 self.line(request);

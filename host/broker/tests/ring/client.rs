@@ -26,7 +26,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 
 /// A directory that is removed at the end.
@@ -111,7 +111,8 @@ impl Client {
             reopener: Reopener::new().expect("procfs"),
             ids: IdMap::for_guest(0, 0),
         };
-        let processes = Arc::new(Processes::new(rustix::process::getpid()));
+        let own = Processes::new(rustix::process::getpid());
+        let processes = Arc::new(OnceLock::from(own));
         let mut broker = Broker::new(shared.clone(), processes, exports, tools, 64);
         let ring = shared.ring.clone();
         let thread = std::thread::spawn(move || ring.run(&mut broker));

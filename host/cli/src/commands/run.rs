@@ -89,7 +89,12 @@ pub struct Arguments {
 pub fn run(arguments: Arguments) -> Result<ExitCode> {
     // Before any thread is started, so that all of them leave the signals to this one.
     let signals = SignalInbox::open().context("cannot collect signals")?;
-    let configuration = configure(arguments, signals)?;
+    // Copying the program takes as long as looking at all else.
+    let program = std::thread::spawn(capsid_broker::launch::program);
+    let mut configuration = configure(arguments, signals)?;
+    if let Ok(program) = program.join() {
+        configuration.program = Some(program?);
+    }
     // Modes come from the guest, which has its own umask. The trace file was made before this.
     rustix::process::umask(rustix::fs::Mode::empty());
     match capsid_broker::run(configuration)? {
