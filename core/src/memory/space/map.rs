@@ -13,6 +13,9 @@ use capsid_platform::{Advice, Errno, GuestAddr, GuestRange, Protection, Sharing,
 const TRAMPOLINE_GAP_BYTES: u64 = 64 << 10;
 /// Where `MAP_32BIT` puts mappings, as Linux does.
 const LOW_RANGE: (u64, u64) = (0x4000_0000, 0x8000_0000);
+/// Anonymous mappings of a multiple of this are aligned to it, as on Linux since 6.7, so that the
+/// host can use huge pages.
+const HUGE_PAGE_BYTES: u64 = 2 << 20;
 /// mmap(2) places nothing below this of its own choice.
 const LOWEST_CHOICE: u64 = 0x10_0000;
 
@@ -237,7 +240,10 @@ impl Map {
                 } else {
                     0
                 };
-                let start = self.find_free(length + gap).ok_or(Errno::ENOMEM)?;
+                let is_huge = length.is_multiple_of(HUGE_PAGE_BYTES)
+                    && matches!(vma.object, Object::Anonymous);
+                let align = if is_huge { HUGE_PAGE_BYTES } else { PAGE };
+                let start = self.find_free(length + gap, align).ok_or(Errno::ENOMEM)?;
                 if gap > 0
                     && let Some(range) = GuestRange::new(GuestAddr(start + length), gap)
                 {
@@ -249,13 +255,13 @@ impl Map {
     }
 
     /// The highest free range of this length below the base, or any that is free.
-    pub(super) fn find_free(&mut self, length: u64) -> Option<u64> {
+    pub(super) fn find_free(&mut self, length: u64, align: u64) -> Option<u64> {
         let guest = platform().info().guest_range;
         let low = guest.start().max(LOWEST_CHOICE);
         if length > guest.len() {
             return None;
         }
-        if let Some(start) = self.tree.find_free(length, low, self.base) {
+        if let Some(start) = self.tree.find_free(length, align, low, self.base) {
             return Some(start);
         }
         self.tree.search(length, guest.start(), guest.end()).0

@@ -137,7 +137,7 @@ impl Map {
         let new = match target {
             Some(range) => range,
             None => {
-                let start = self.find_free(new_length).ok_or(Errno::ENOMEM)?;
+                let start = self.find_free(new_length, PAGE).ok_or(Errno::ENOMEM)?;
                 page_range(GuestAddr(start), new_length).ok_or(Errno::ENOMEM)?
             }
         };

@@ -423,6 +423,18 @@ fn faults_say_why() {
 }
 
 #[test]
+fn large_mappings_are_aligned_for_huge_pages() {
+    let space = fresh();
+    let small = space.map(anywhere(3), &NONE).unwrap();
+    let large = space.map(anywhere(1024), &NONE).unwrap();
+    assert!(large.is_multiple_of(2 << 20) && large < small);
+    let next = space.map(anywhere(1), &NONE).unwrap();
+    assert_eq!(next + PAGE, large);
+    space.unmap(GuestAddr(large), 1024 * PAGE).unwrap();
+    assert_eq!(space.map(anywhere(1024), &NONE), Ok(large));
+}
+
+#[test]
 fn a_file_that_shrinks_loses_its_pages() {
     use crate::fs::memfd::{Seals, create};
     use crate::fs::{AttributeChange, Owner};

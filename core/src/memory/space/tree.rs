@@ -210,15 +210,21 @@ impl VmaTree {
         Removed(taken.vmas.into_iter().collect())
     }
 
-    /// Finds the highest free range of `length` bytes between `low` and `base`. All calls must be
-    /// with the same `base`.
-    pub(super) fn find_free(&mut self, length: u64, low: u64, base: u64) -> Option<u64> {
+    /// Finds the highest free range of `length` bytes between `low` and `base` that starts at a
+    /// multiple of `align`, a power of two. All calls must be with the same `base`.
+    pub(super) fn find_free(
+        &mut self,
+        length: u64,
+        align: u64,
+        low: u64,
+        base: u64,
+    ) -> Option<u64> {
         if length <= self.skipped || self.search_top == 0 {
             self.search_top = u64::MAX;
             self.skipped = 0;
         }
         let top = self.search_top.min(base);
-        let (found, skipped) = self.search(length, low, top);
+        let (found, skipped) = self.search_aligned(length, align, low, top);
         self.skipped = self.skipped.max(skipped);
         let start = found?;
         self.search_top = start;
@@ -228,14 +234,22 @@ impl VmaTree {
     /// Finds the highest free range of `length` bytes between `low` and `high`, and the longest
     /// one above it that is too short.
     pub(super) fn search(&self, length: u64, low: u64, high: u64) -> (Option<u64>, u64) {
+        self.search_aligned(length, PAGE, low, high)
+    }
+
+    fn search_aligned(&self, length: u64, align: u64, low: u64, high: u64) -> (Option<u64>, u64) {
+        let fits = |bottom: u64, top: u64| {
+            let start = top.checked_sub(length)? & !(align - 1);
+            (start >= bottom).then_some(start)
+        };
         let mut top = high;
         let mut skipped = 0;
         for (&start, vma) in self.vmas.range(..high).rev() {
-            let free = top.saturating_sub(vma.end.max(low));
-            if free >= length {
-                return (Some(top - length), skipped);
+            let bottom = vma.end.max(low);
+            if let Some(found) = fits(bottom, top) {
+                return (Some(found), skipped);
             }
-            skipped = skipped.max(free);
+            skipped = skipped.max(top.saturating_sub(bottom));
             let guard = if vma.flags.contains(VmaFlags::GROWS_DOWN) {
                 STACK_GUARD_BYTES
             } else {
@@ -246,10 +260,9 @@ impl VmaTree {
                 return (None, skipped);
             }
         }
-        if top.saturating_sub(low) >= length {
-            (Some(top - length), skipped)
-        } else {
-            (None, skipped.max(top.saturating_sub(low)))
+        match fits(low, top) {
+            Some(found) => (Some(found), skipped),
+            None => (None, skipped.max(top.saturating_sub(low))),
         }
     }
 
