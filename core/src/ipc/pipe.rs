@@ -371,7 +371,8 @@ pub fn transfer(from: &PipeEnd, to: &PipeEnd, count: usize, keep: Keep) -> Resul
         return Err(Errno::EPIPE);
     }
     let free = to.pipe.ring.lock().free();
-    let count = count.min(free);
+    // Held in between, so not too many at once.
+    let count = count.min(free).min(MAX_BYTES);
     if count == 0 {
         return Err(Errno::EAGAIN);
     }

@@ -1,7 +1,7 @@
 //! Connections: listen(2), accept(2), connect(2), shutdown(2), and the end.
 
 use super::inbox::Inbox;
-use super::{Role, UnixSocket};
+use super::{Name, Role, UnixSocket};
 use crate::fs::Owner;
 use crate::net::{Shutdown, SocketCredentials, SocketKind};
 use crate::wait::Events;
@@ -17,7 +17,7 @@ impl UnixSocket {
             return Err(Errno::EOPNOTSUPP);
         }
         let mut state = self.state.lock();
-        if state.name == super::Name::Unnamed {
+        if state.name == Name::Unnamed {
             return Err(Errno::EINVAL);
         }
         let grown = match &mut state.role {
@@ -81,56 +81,58 @@ impl UnixSocket {
             return self.set_peer(Some(target.clone()));
         }
         let me = self.me.upgrade().ok_or(Errno::ECONNREFUSED)?;
+        // Linux looks at the target first.
+        let (name, listener) = target.admit(None)?;
         let server = UnixSocket::new(self.kind, owner);
-        let mut state = target.state.lock();
-        let name = state.name.clone();
-        let Role::Listening {
-            backlog,
-            pending,
-            credentials: listener,
-        } = &mut state.role
-        else {
-            return Err(Errno::ECONNREFUSED);
-        };
-        if target.shut().contains(Shutdown::RECEIVE) {
-            return Err(Errno::ECONNREFUSED);
-        }
-        if pending.len() > *backlog {
-            return Err(Errno::EAGAIN);
-        }
-        if !core::ptr::eq(Arc::as_ptr(target), self) {
-            self.check_connectable()?;
-        }
         {
-            // Nobody else knows this one: its lock cannot be waited for.
-            let mut server_state = server.state.lock();
-            server_state.name = name;
-            server_state.role = Role::Connected(me);
-            server_state.peer_credentials = credentials;
+            let mut state = server.state.lock();
+            state.name = name;
+            state.role = Role::Connected(me);
+            state.peer_credentials = credentials;
         }
-        server
-            .options
-            .set_pass_credentials(target.options.pass_credentials());
-        let listener = *listener;
-        pending.push_back(server.clone());
-        drop(state);
-        let mut state = self.state.lock();
-        state.role = Role::Connected(server);
-        state.peer_credentials = listener;
-        drop(state);
+        let pass_credentials = target.options.pass_credentials();
+        server.options.set_pass_credentials(pass_credentials);
+        {
+            let mut state = self.state.lock();
+            match state.role {
+                Role::Idle if self.shut().is_empty() => {}
+                Role::Idle | Role::Connected(_) => return Err(Errno::EISCONN),
+                Role::Listening { .. } => return Err(Errno::EINVAL),
+            }
+            state.role = Role::Connected(server.clone());
+            state.peer_credentials = listener;
+        }
+        if let Err(error) = target.admit(Some(&server)) {
+            let before = core::mem::replace(&mut self.state.lock().role, Role::Idle);
+            drop(before);
+            return Err(error);
+        }
         target.queue.wake(Events::READABLE);
         self.queue.wake(Events::WRITABLE);
         Ok(())
     }
 
-    /// Checks that a socket may still be connected. Its lock is taken inside a listening one's,
-    /// and a socket that listens connects to nobody.
-    fn check_connectable(&self) -> Result<(), Errno> {
-        match self.state.lock().role {
-            Role::Idle if self.shut().is_empty() => Ok(()),
-            Role::Idle | Role::Connected(_) => Err(Errno::EISCONN),
-            Role::Listening { .. } => Err(Errno::EINVAL),
+    /// Lets `server`, the near end of a connection, wait to be accepted; or, without it, says
+    /// whether one could. Returns the name that it gets and who listens.
+    fn admit(&self, server: Option<&Arc<UnixSocket>>) -> Result<(Name, SocketCredentials), Errno> {
+        let mut state = self.state.lock();
+        let name = state.name.clone();
+        let Role::Listening {
+            backlog,
+            pending,
+            credentials,
+        } = &mut state.role
+        else {
+            return Err(Errno::ECONNREFUSED);
+        };
+        if self.shut().contains(Shutdown::RECEIVE) {
+            return Err(Errno::ECONNREFUSED);
         }
+        if pending.len() > *backlog {
+            return Err(Errno::EAGAIN);
+        }
+        pending.extend(server.cloned());
+        Ok((name, *credentials))
     }
 
     /// Forgets the socket that datagrams go to, connect(2) with `AF_UNSPEC`.
