@@ -37,7 +37,6 @@ fn step_name(step: Step) -> &'static str {
         Step::Fork => "fork",
         Step::Session => "setsid",
         Step::DeathSignal => "prctl(PR_SET_PDEATHSIG)",
-        Step::ControlGroup => "joining the control group",
         Step::Limit => "setrlimit",
         Step::Descriptors => "arranging descriptors",
         Step::Privileges => "giving up privileges",

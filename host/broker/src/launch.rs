@@ -1,5 +1,6 @@
 //! Starting a sandbox: makes what it is given, and nothing else reaches it.
 
+use crate::control_group::ControlGroup;
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::raw_process::{Plan, landlock_ruleset, start};
@@ -86,6 +87,7 @@ pub fn launch(
     program: BorrowedFd<'_>,
     belongings: &Belongings,
     image: Option<BorrowedFd<'_>>,
+    group: Option<&ControlGroup>,
     limits: &Limits,
 ) -> Result<Pid, Error> {
     let mut descriptors = [None; FD_FIRST_DONATED as usize];
@@ -114,7 +116,7 @@ pub fn launch(
         limits: &limits.resource_limits(),
         unprivileged: root.then_some(NOBODY),
         landlock: landlock.as_ref().map(|(ruleset, _)| ruleset.as_fd()),
-        cgroup: None,
+        cgroup: group.map(ControlGroup::members),
     };
     start(&plan).map_err(|(step, error)| Error::Start(step, error))
 }

@@ -9,6 +9,7 @@
 //! was checked is an open descriptor wherever it names something of the host.
 
 pub mod attributes;
+pub mod control_group;
 pub mod directory;
 pub mod error;
 pub mod events;

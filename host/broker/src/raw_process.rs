@@ -34,8 +34,6 @@ pub enum Step {
     Session,
     /// Asking to be killed with the broker.
     DeathSignal,
-    /// Joining the control group.
-    ControlGroup,
     /// Setting a resource limit.
     Limit,
     /// Arranging its descriptors.
@@ -48,11 +46,10 @@ pub enum Step {
 
 impl Step {
     fn from_byte(byte: u8) -> Step {
-        const ALL: [Step; 8] = [
+        const ALL: [Step; 7] = [
             Step::Fork,
             Step::Session,
             Step::DeathSignal,
-            Step::ControlGroup,
             Step::Limit,
             Step::Descriptors,
             Step::Privileges,
@@ -162,7 +159,8 @@ fn prepare(plan: &Plan<'_>, numbers: &[RawFd], parent: Pid) -> Result<(), (Step,
     reset_signals();
     rustix::process::setsid().map_err(|error| (Step::Session, error))?;
     if let Some(procs) = plan.cgroup {
-        rustix::io::write(procs, b"0").map_err(|error| (Step::ControlGroup, error))?;
+        // The host may refuse the move still; then the other limits stand alone.
+        let _ = rustix::io::write(procs, b"0");
     }
     prefer_for_out_of_memory();
     for (resource, value) in plan.limits {

@@ -1,6 +1,7 @@
 //! One run of a sandbox, from its configuration to its end.
 
 use crate::attributes::IdMap;
+use crate::control_group::ControlGroup;
 use crate::error::Error;
 use crate::events::Events;
 use crate::export::{Export, Readers, Scope, Stability, Tools};
@@ -110,6 +111,7 @@ pub fn run(configuration: Configuration) -> Result<RunEnd, Error> {
         outcome: Arc::new(Outcome::new().map_err(failed)?),
     };
     let processes = Arc::new(OnceLock::new());
+    let group = ControlGroup::new(&limits);
     let broker = Broker::new(
         shared.clone(),
         processes.clone(),
@@ -125,7 +127,7 @@ pub fn run(configuration: Configuration) -> Result<RunEnd, Error> {
         });
         let _stop = StopOnDrop(&shared);
         let image = image.as_ref().map(AsFd::as_fd);
-        let first = launch(program.as_fd(), &belongings, image, &limits)?;
+        let first = launch(program.as_fd(), &belongings, image, group.as_ref(), &limits)?;
         drop(belongings);
         let processes = processes.get_or_init(|| Processes::new(first));
         // Whatever goes wrong from here on, no process stays behind.

@@ -51,6 +51,12 @@ fn walls() -> Vec<(&'static str, String)> {
         format!("{state}: {text}")
     };
     let landlock = capsid_broker::raw_process::landlock_ruleset().map(|(_, version)| version);
+    let limits = capsid_broker::Limits {
+        memory: Some(1 << 30),
+        processes: Some(100),
+        timeout: None,
+    };
+    let group = capsid_broker::control_group::ControlGroup::new(&limits).is_some();
     let root = rustix::process::geteuid().is_root();
     vec![
         (
@@ -74,6 +80,17 @@ fn walls() -> Vec<(&'static str, String)> {
                 up(true, "the sandbox becomes nobody, without capabilities")
             } else {
                 up(true, "the sandbox runs as you, who are not root")
+            },
+        ),
+        (
+            "control group",
+            if group {
+                up(true, "for --memory and --pids, over all processes together")
+            } else {
+                up(
+                    false,
+                    "--memory and --pids are kept by resource limits alone",
+                )
             },
         ),
         (
