@@ -2,8 +2,10 @@
 
 use crate::procfs::entry::{Context, Entry};
 use crate::procfs::status::cpu_list;
+use crate::procfs::system::memory;
 use crate::procfs::text::Text;
 use capsid_core::Errno;
+use capsid_platform::platform;
 
 macro_rules! constant {
     ($name:literal, $value:expr) => {
@@ -37,7 +39,14 @@ static NODE: &[Entry] = &[
     constant!("online", 0),
     constant!("possible", 0),
     constant!("has_cpu", 0),
-    Entry::directory("node0", &[Entry::file("cpulist", processors)]),
+    Entry::directory("node0", NODE_0),
+];
+
+static NODE_0: &[Entry] = &[
+    Entry::file("cpulist", processors),
+    Entry::file("cpumap", processor_mask),
+    Entry::file("meminfo", node_memory),
+    constant!("distance", 10),
 ];
 
 static KERNEL: &[Entry] = &[Entry::directory(
@@ -59,5 +68,24 @@ static KERNEL: &[Entry] = &[Entry::directory(
 
 fn processors(_context: &Context<'_>, text: &mut Text) -> Result<(), Errno> {
     text.line(format_args!("{}", cpu_list()));
+    Ok(())
+}
+
+fn processor_mask(_context: &Context<'_>, text: &mut Text) -> Result<(), Errno> {
+    let count = platform().info().processors.clamp(1, 32);
+    text.line(format_args!("{:08x}", u32::MAX >> (32 - count)));
+    Ok(())
+}
+
+fn node_memory(_context: &Context<'_>, text: &mut Text) -> Result<(), Errno> {
+    let (total, used) = memory();
+    for (label, bytes) in [
+        ("MemTotal", total),
+        ("MemFree", total - used),
+        ("MemUsed", used),
+    ] {
+        let width = 23 - label.len();
+        text.line(format_args!("Node 0 {label}:{:>width$} kB", bytes >> 10));
+    }
     Ok(())
 }
