@@ -13,7 +13,16 @@ const SCRIPT: &str = "x=$(echo a | tr a b); (exit 3); echo $x $?; python3 -c 'im
 /// A copy of the binary that every user may execute.
 fn public_binary(scratch: &Scratch) -> std::path::PathBuf {
     let binary = scratch.join("capsid");
-    std::fs::copy(capsid_binary(), &binary).expect("the binary can be copied");
+    // Copied by another process: a descriptor for writing that a concurrent fork of this one
+    // inherits would make the copy busy.
+    let copied = Command::new("/bin/cp")
+        .arg(capsid_binary())
+        .arg(&binary)
+        .status();
+    assert!(
+        copied.is_ok_and(|status| status.success()),
+        "the binary cannot be copied"
+    );
     let mode = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(scratch.path(), mode.clone()).expect("chmod");
     std::fs::set_permissions(&binary, mode).expect("chmod");
