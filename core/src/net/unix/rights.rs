@@ -71,10 +71,16 @@ impl Drop for Rights {
 fn dispose(files: Vec<Arc<OpenFile>>) {
     static WAITING: Mutex<VecDeque<Arc<OpenFile>>> = Mutex::new(VecDeque::new());
     static BUSY: AtomicBool = AtomicBool::new(false);
-    if files.is_empty() {
+    // Others hold most of them, and dropping those ends nothing. (Should the other holder let go at
+    // this very moment, one level of the chain ends on this stack.)
+    let last = files
+        .into_iter()
+        .filter(|file| Arc::strong_count(file) == 1);
+    let mut last = last.peekable();
+    if last.peek().is_none() {
         return;
     }
-    WAITING.lock().extend(files);
+    WAITING.lock().extend(last);
     loop {
         if BUSY.swap(true, Ordering::SeqCst) {
             // Whoever is at it, perhaps this thread, comes to these too.
