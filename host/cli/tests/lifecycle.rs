@@ -94,6 +94,39 @@ fn the_status_is_the_programs() {
     assert_eq!(status(&["/usr"]), Some(126));
 }
 
+/// Waits until a process has children, all in one state (proc_pid_status(5)); returns them.
+fn wait_for_children(pid: u32, state: &str) -> Vec<Pid> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while Instant::now() < deadline {
+        let children = children_of(pid);
+        if !children.is_empty() && children.iter().all(|child| child.contains(state)) {
+            let id = |child: &String| {
+                let after = child.split("Pid:\t").nth(1)?;
+                Pid::from_raw(after.split_whitespace().next()?.parse().ok()?)
+            };
+            return children.iter().filter_map(id).collect();
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("no children in state {state}");
+}
+
+#[test]
+fn a_stopped_sandbox_goes_on() {
+    let mut child = start(&["sh", "-c", "echo ready; sleep 2 & sleep 2; wait; exit 3"]);
+    for _ in 0..4 {
+        let sleepers = wait_for_children(child.id(), "State:\tS");
+        for sleeper in &sleepers {
+            kill_process(*sleeper, Signal::STOP).expect("sent");
+        }
+        wait_for_children(child.id(), "State:\tT");
+        for sleeper in &sleepers {
+            kill_process(*sleeper, Signal::CONT).expect("sent");
+        }
+    }
+    assert_eq!(wait(&mut child).code(), Some(3));
+}
+
 #[test]
 fn nothing_of_the_environment_is_inherited() {
     let output = capsid(&["-e", "GIVEN=1", "-e", "COPIED", "-e", "ABSENT", "env"])

@@ -3,6 +3,9 @@
 //! The decision, in order: a call of another architecture or from outside our own text becomes
 //! `SIGSYS`; an allowed call with allowed arguments goes through; anything else from our own text
 //! kills the process, because nothing in the sandbox makes such a call unless it was subverted.
+//! One call is answered by the filter itself: when a stopped thread (SIGSTOP, a tracer, the freezer)
+//! goes on in a futex wait with a deadline, the host kernel makes it call restart_syscall(2). `EINTR`
+//! in its place sends the waiter round its loop, and the host sees nothing.
 
 use crate::surface::{HostCall, Rule, Variant, calls};
 use crate::{boot, host};
@@ -39,6 +42,7 @@ const ARGUMENTS: u32 = 16;
 const ARCH_X86_64: u32 = 0xc000_003e;
 const ALLOW: u32 = 0x7fff_0000;
 const TRAP: u32 = 0x0003_0000;
+const FAIL_WITH_EINTR: u32 = 0x0005_0000 | 4;
 const KILL_PROCESS: u32 = 0x8000_0000;
 
 const SECCOMP_SET_MODE_FILTER: usize = 1;
@@ -142,6 +146,8 @@ pub fn assemble(variant: Variant, text_start: u64, text_end: u64) -> Vec<Instruc
     for allowed in calls(variant) {
         call(&mut program, allowed);
     }
+    program.push(branch(EQUAL, raw::__NR_restart_syscall, 0, 1));
+    program.push(statement(RETURN, FAIL_WITH_EINTR));
     program.push(statement(RETURN, KILL_PROCESS));
     program
 }
@@ -176,7 +182,7 @@ pub fn install(program: &[Instruction]) -> Result<(), Errno> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ALLOW, ARCH_X86_64, Instruction, KILL_PROCESS, TRAP, assemble};
+    use super::{ALLOW, ARCH_X86_64, FAIL_WITH_EINTR, Instruction, KILL_PROCESS, TRAP, assemble};
     use crate::surface::Variant;
     use crate::thread::{PROCESS_FLAGS, THREAD_FLAGS};
     use alloc::vec::Vec;
@@ -254,10 +260,12 @@ mod tests {
             .map(|call| call.number)
             .collect();
         for number in (0..600).chain([0x4000_0000, u32::MAX]) {
-            if !allowed.contains(&number) {
+            if !allowed.contains(&number) && number != raw::__NR_restart_syscall {
                 assert_eq!(verdict(number, [0; 6]), KILL_PROCESS, "{number}");
             }
         }
+        let restart = raw::__NR_restart_syscall;
+        assert_eq!(verdict(restart, [0; 6]), FAIL_WITH_EINTR);
         let preadv2 = raw::__NR_preadv2;
         assert_eq!(
             verdict_at(SEALED, TEXT.0 + 9, ARCH_X86_64, preadv2, [9, 0, 0, 0, 0, 0]),
