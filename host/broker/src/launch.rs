@@ -3,19 +3,18 @@
 use crate::control_group::ControlGroup;
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::raw_process::{Plan, landlock_ruleset, start};
+use crate::program::Program;
+use crate::raw_process::{DESCRIPTORS, Plan, landlock_ruleset, start};
 use crate::shared_memory::{RingMemory, sealed_memfd};
 use capsid_platform_linux::boot::{
-    FD_DONATIONS, FD_FIRST_DONATED, FD_IMAGE, FD_KERNEL, FD_NULL, FD_POOL, FD_WIRE,
+    FD_DONATIONS, FD_IMAGE, FD_KERNEL, FD_NULL, FD_POOL, FD_PROGRAM, FD_WIRE,
 };
 use capsid_wire::BootConfig;
-use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::Pid;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// The sandbox program, built with the broker.
-static PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/capsid-sandbox"));
 
 /// The user and group without rights that a sandbox becomes when the broker is root.
 const NOBODY: u32 = 65_534;
@@ -28,24 +27,6 @@ pub struct Belongings {
     pool: OwnedFd,
     null: OwnedFd,
     donation: OwnedFd,
-}
-
-/// Puts the sandbox program into memory that cannot change.
-pub fn program() -> Result<OwnedFd, Error> {
-    let failed = |error| Error::host("make room for the sandbox program", error);
-    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    // Hosts that refuse to execute memory by default want to be told; old ones know no such flag.
-    let file = rustix::fs::memfd_create("capsid-sandbox", flags | MemfdFlags::EXEC)
-        .or_else(|_| rustix::fs::memfd_create("capsid-sandbox", flags))
-        .map_err(failed)?;
-    let mut rest = PROGRAM;
-    while !rest.is_empty() {
-        let written = rustix::io::write(&file, rest).map_err(failed)?;
-        rest = rest.get(written..).unwrap_or_default();
-    }
-    let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL;
-    rustix::fs::fcntl_add_seals(&file, seals).map_err(failed)?;
-    Ok(file)
 }
 
 /// Makes what a sandbox is given that does what `boot` says, and the broker's ends: the ring's
@@ -84,13 +65,13 @@ pub fn prepare(
 /// Starts a sandbox and returns its first process. The calling thread must live as long as the
 /// sandbox may: the sandbox is killed when it ends.
 pub fn launch(
-    program: BorrowedFd<'_>,
+    program: &Program,
     belongings: &Belongings,
     image: Option<BorrowedFd<'_>>,
     group: Option<&ControlGroup>,
     limits: &Limits,
 ) -> Result<Pid, Error> {
-    let mut descriptors = [None; FD_FIRST_DONATED as usize];
+    let mut descriptors = [None; DESCRIPTORS];
     let mut put = |number: i32, file| {
         if let Some(place) = usize::try_from(number)
             .ok()
@@ -107,11 +88,12 @@ pub fn launch(
     put(FD_POOL, Some(belongings.pool.as_fd()));
     put(FD_DONATIONS, Some(belongings.donation.as_fd()));
     put(FD_IMAGE, image);
+    put(FD_PROGRAM, Some(program.file.as_fd()));
 
     let landlock = landlock_ruleset();
     let root = rustix::process::geteuid().is_root();
     let plan = Plan {
-        program,
+        program: program.loader.as_fd(),
         descriptors,
         limits: &limits.resource_limits(),
         unprivileged: root.then_some(NOBODY),

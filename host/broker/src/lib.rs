@@ -24,6 +24,7 @@ pub mod lookup;
 pub mod outcome;
 pub mod paths;
 pub mod processes;
+pub mod program;
 pub mod raw_process;
 pub mod reopen;
 pub mod ring;

@@ -1,10 +1,13 @@
 //! The process calls that have no safe form: fork and what may run before exec, tgkill(2), and
 //! waitid(2) with the process's number.
 
-use capsid_platform_linux::boot::{FD_FIRST_DONATED, KICK_SIGNAL};
+use capsid_platform_linux::boot::{FD_PROGRAM, KICK_SIGNAL};
 use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+/// How many descriptors a new process gets.
+pub const DESCRIPTORS: usize = FD_PROGRAM as usize + 1;
 
 /// What the new process is and gets. All of it is made before the fork: between fork and exec
 /// nothing may allocate or lock.
@@ -13,7 +16,7 @@ pub struct Plan<'a> {
     /// The program.
     pub program: BorrowedFd<'a>,
     /// What becomes descriptors 0 and up; `None` leaves a number closed.
-    pub descriptors: [Option<BorrowedFd<'a>>; FD_FIRST_DONATED as usize],
+    pub descriptors: [Option<BorrowedFd<'a>>; DESCRIPTORS],
     /// Resource limits, soft and hard alike.
     pub limits: &'a [(Resource, u64)],
     /// A user and group without rights to become, if the host lets us.
@@ -80,7 +83,7 @@ pub fn start(plan: &Plan<'_>) -> Result<Pid, (Step, Errno)> {
     for file in plan.descriptors {
         moved.push(file.map(above).transpose()?);
     }
-    let numbers: [RawFd; FD_FIRST_DONATED as usize] =
+    let numbers: [RawFd; DESCRIPTORS] =
         std::array::from_fn(|i| moved[i].as_ref().map_or(-1, AsRawFd::as_raw_fd));
     let parent = rustix::process::getpid();
 
@@ -188,7 +191,7 @@ fn prepare(plan: &Plan<'_>, numbers: &[RawFd], parent: Pid) -> Result<(), (Step,
     let result = unsafe {
         libc::syscall(
             libc::SYS_close_range,
-            FD_FIRST_DONATED,
+            DESCRIPTORS,
             u32::MAX,
             libc::CLOSE_RANGE_CLOEXEC,
         )

@@ -5,11 +5,12 @@ use crate::control_group::ControlGroup;
 use crate::error::Error;
 use crate::events::Events;
 use crate::export::{Export, Readers, Scope, Stability, Tools};
-use crate::launch::{launch, prepare, program};
+use crate::launch::{launch, prepare};
 use crate::limits::{Limits, raise_descriptor_limit};
 use crate::log::Log;
 use crate::outcome::{End, Outcome};
 use crate::processes::{BadEnd, Processes};
+use crate::program::Program;
 use crate::reopen::Reopener;
 use crate::ring::Ring;
 use crate::service::{Broker, Shared};
@@ -56,8 +57,6 @@ pub struct Configuration {
     pub log: Log,
     /// Signals to pass on.
     pub signals: Option<SignalInbox>,
-    /// The sandbox program, if [`crate::launch::program`] was called already.
-    pub program: Option<OwnedFd>,
 }
 
 /// How a run ended.
@@ -82,7 +81,6 @@ pub fn run(configuration: Configuration) -> Result<RunEnd, Error> {
         limits,
         log,
         signals,
-        program: other_program,
     } = configuration;
     let failed = |error| Error::host("start the broker", error);
     let most_handles = raise_descriptor_limit().unwrap_or(512);
@@ -97,10 +95,7 @@ pub fn run(configuration: Configuration) -> Result<RunEnd, Error> {
         reopener: Reopener::new().map_err(|error| Error::host("open /proc/self/fd", error))?,
         ids: IdMap::for_guest(boot.user, boot.group),
     };
-    let program = match other_program {
-        Some(program) => program,
-        None => program()?,
-    };
+    let program = Program::open()?;
     let (belongings, memory, donation) = prepare(&boot, &limits)?;
     let ring = Ring::new(memory, donation);
     let shared = Shared {
@@ -127,7 +122,7 @@ pub fn run(configuration: Configuration) -> Result<RunEnd, Error> {
         });
         let _stop = StopOnDrop(&shared);
         let image = image.as_ref().map(AsFd::as_fd);
-        let first = launch(program.as_fd(), &belongings, image, group.as_ref(), &limits)?;
+        let first = launch(&program, &belongings, image, group.as_ref(), &limits)?;
         drop(belongings);
         let processes = processes.get_or_init(|| Processes::new(first));
         // Whatever goes wrong from here on, no process stays behind.

@@ -1,7 +1,7 @@
 //! The agreement between the broker, which starts a sandbox, and the sandbox's first instructions.
 //!
-//! The broker makes the descriptors below, then executes the sandbox program from a descriptor with
-//! an empty environment and any arguments (they are ignored). What the sandbox should do is the
+//! The broker makes the descriptors below, then executes the sandbox program, itself or through
+//! [`crate::loader`], with an empty environment and any arguments (they are ignored). What the sandbox should do is the
 //! [`capsid_wire::BootConfig`], in postcard form, at `capsid_wire::layout::BOOT_OFFSET` of the wire
 //! memory, its length in `Header::boot_len`.
 //!
@@ -32,6 +32,8 @@ pub const FD_POOL: i32 = 5;
 pub const FD_DONATIONS: i32 = 6;
 /// The root image, read-only; not open when there is none.
 pub const FD_IMAGE: i32 = 7;
+/// The file that [`crate::loader`] maps the sandbox program from, readable. The loader closes it.
+pub const FD_PROGRAM: i32 = 8;
 /// The lowest number that a donated descriptor can get. The sandbox keeps all lower ones in use.
 pub const FD_FIRST_DONATED: i32 = 8;
 
@@ -51,6 +53,8 @@ pub const GUEST_START: u64 = 0x1_0000;
 /// up to below the sandbox program.
 pub const GUEST_END: u64 = 0x6fff_0000_0000;
 
+/// Where the loader's page is, until the sandbox program runs.
+pub const LOADER_BASE: u64 = 0x6fff_8000_0000;
 /// Where the sandbox program is linked.
 pub const PROGRAM_BASE: u64 = 0x7000_0000_0000;
 /// Where the wire memory is mapped.

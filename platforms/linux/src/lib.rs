@@ -26,6 +26,7 @@ pub mod frame;
 pub mod gate;
 pub mod heap;
 pub mod host;
+pub mod loader;
 pub mod lock;
 pub mod memory;
 pub mod platform;

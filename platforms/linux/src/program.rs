@@ -46,13 +46,10 @@ impl Program {
     }
 }
 
-/// The auxiliary vector's entries that matter here, getauxval(3).
+/// The auxiliary vector's entries that matter here, getauxval(3). What it says of the program may
+/// be about the loader.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Auxiliary {
-    /// The address of the program headers.
-    pub program_headers: u64,
-    /// How many there are.
-    pub program_header_count: u64,
     /// The vDSO's address, or 0.
     pub vdso: u64,
     /// `AT_HWCAP`.
@@ -81,8 +78,6 @@ impl Auxiliary {
     }
 }
 
-const AT_PHDR: u64 = 3;
-const AT_PHNUM: u64 = 5;
 const AT_HWCAP: u64 = 16;
 const AT_HWCAP2: u64 = 26;
 const AT_EXECFN: u64 = 31;
@@ -104,8 +99,6 @@ pub unsafe fn read_auxiliary(stack: *const u64) -> Auxiliary {
         while *at != 0 {
             let value = *at.add(1);
             match *at {
-                AT_PHDR => auxiliary.program_headers = value,
-                AT_PHNUM => auxiliary.program_header_count = value,
                 AT_SYSINFO_EHDR => auxiliary.vdso = value,
                 AT_HWCAP => auxiliary.hwcap = value,
                 AT_HWCAP2 => auxiliary.hwcap2 = value,
@@ -116,6 +109,24 @@ pub unsafe fn read_auxiliary(stack: *const u64) -> Auxiliary {
         }
     }
     auxiliary
+}
+
+/// `Elf64_Ehdr`, as far as it is of use here.
+#[repr(C)]
+struct FileHeader {
+    identification: [u64; 3],
+    entry: u64,
+    program_headers_at: u64,
+    section_headers_at: u64,
+    flags: u32,
+    header_bytes: u16,
+    program_header_bytes: u16,
+    program_header_count: u16,
+}
+
+unsafe extern "C" {
+    /// The linker's name for the first byte of our own program.
+    static __ehdr_start: FileHeader;
 }
 
 /// `Elf64_Phdr`.
@@ -132,20 +143,32 @@ struct ProgramHeader {
 }
 
 const PT_LOAD: u32 = 1;
+const PT_GNU_RELRO: u32 = 0x6474_e552;
 const PF_X: u32 = 1;
 const PF_W: u32 = 2;
+
+fn program_headers() -> &'static [ProgramHeader] {
+    // SAFETY: the linker places the headers in the first segment, and both are constant.
+    unsafe {
+        let start = &raw const __ehdr_start;
+        let headers = start.byte_add((*start).program_headers_at as usize);
+        core::slice::from_raw_parts(headers.cast(), (*start).program_header_count.into())
+    }
+}
 
 /// Puts the program's writable segments onto the kernel memory, and returns the text's bounds.
 ///
 /// # Safety
 /// No static was written to yet; nothing else runs.
-pub unsafe fn share_statics(auxiliary: &Auxiliary) -> (u64, u64) {
+pub unsafe fn share_statics() -> (u64, u64) {
     let mut text = (0, 0);
-    for index in 0..auxiliary.program_header_count {
-        // SAFETY: the host gave the place of our own program headers.
-        let header =
-            unsafe { &*(auxiliary.program_headers as *const ProgramHeader).add(index as usize) };
-        if header.kind != PT_LOAD {
+    let headers = program_headers();
+    // What is only written for relocation is never written in a program at a fixed address.
+    let constant = headers.iter().find(|header| header.kind == PT_GNU_RELRO);
+    for header in headers {
+        if header.kind != PT_LOAD
+            || constant.is_some_and(|constant| constant.address == header.address)
+        {
             continue;
         }
         let end = header.address + header.memory_bytes;

@@ -5,7 +5,7 @@
 
 use crate::area::ThreadArea;
 use crate::areas::{map_areas, pool_bytes};
-use crate::boot::{EXIT_NOT_STARTED, GUEST_END, GUEST_START};
+use crate::boot::{EXIT_NOT_STARTED, GUEST_END, GUEST_START, LOADER_BASE};
 use crate::frame::{self, Signals};
 use crate::platform::LinuxPlatform;
 use crate::program::{Program, read_auxiliary, share_statics};
@@ -59,7 +59,8 @@ pub fn is_user_address(address: u64) -> bool {
     address < 1 << 47
 }
 
-/// The stack that the host's exec made. It is left, and would cost every fork a little.
+/// The stack that the host's exec made, and the loader. They are left, and would cost every fork a
+/// little.
 struct OldStack {
     start: AtomicU64,
     end: AtomicU64,
@@ -79,6 +80,9 @@ impl OldStack {
     }
 
     fn unmap(&self) {
+        // The loader is done too, if it was there.
+        // SAFETY: nothing of ours lies there.
+        unsafe { host::call3(raw::__NR_munmap, [LOADER_BASE as usize, PAGE_SIZE, 0]) };
         let start = self.start.load(Ordering::Relaxed);
         let length = self.end.load(Ordering::Relaxed).saturating_sub(start);
         // SAFETY: `set`'s caller promised. A refusal leaves the stack where it is.
@@ -113,7 +117,7 @@ pub unsafe fn start(stack: *const u64, boot: BootFunction) -> ! {
     // SAFETY: the host's exec laid out the stack.
     let auxiliary = unsafe { read_auxiliary(stack) };
     // SAFETY: nothing was written to a static yet, and only this thread runs.
-    let text = unsafe { share_statics(&auxiliary) };
+    let text = unsafe { share_statics() };
     Program::get().set_text(text.0, text.1);
     map_areas();
     BOOT.call_once(|| boot);

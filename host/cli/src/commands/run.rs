@@ -89,12 +89,7 @@ pub struct Arguments {
 pub fn run(arguments: Arguments) -> Result<ExitCode> {
     // Before any thread is started, so that all of them leave the signals to this one.
     let signals = SignalInbox::open().context("cannot collect signals")?;
-    // Copying the program takes as long as looking at all else.
-    let program = std::thread::spawn(capsid_broker::launch::program);
-    let mut configuration = configure(arguments, signals)?;
-    if let Ok(program) = program.join() {
-        configuration.program = Some(program?);
-    }
+    let configuration = configure(arguments, signals)?;
     // Modes come from the guest, which has its own umask. The trace file was made before this.
     rustix::process::umask(rustix::fs::Mode::empty());
     match capsid_broker::run(configuration)? {
@@ -148,7 +143,6 @@ fn configure(arguments: Arguments, signals: SignalInbox) -> Result<Configuration
         limits,
         log: Log::new(trace, arguments.verbose),
         signals: Some(signals),
-        program: None,
     })
 }
 
