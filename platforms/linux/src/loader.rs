@@ -21,34 +21,49 @@ global_asm!(
     .pushsection .text.capsid_loader,"ax",@progbits
     .globl capsid_loader, capsid_loader_end
     # rsp points to the argument count, as execve leaves it, and is not touched. The table follows the
-    # code: address, length, protection, offset and where to zero the last page from (or 0); a
-    # null address ends it, and the entry point stands behind that.
+    # code: address, length, protection to map with, protection to leave, offset and where to zero
+    # the last page from (or 0); a null address ends it, and the entry point stands behind that.
 capsid_loader:
     lea rbx, [rip + capsid_loader_end]
-2:  mov rdi, [rbx]
+2:  mov r12, [rbx + 16]
+3:  mov rdi, [rbx]
     test rdi, rdi
     jz 4f
     mov rsi, [rbx + 8]
-    mov rdx, [rbx + 16]
-    mov r9, [rbx + 24]
+    mov rdx, r12
+    mov r9, [rbx + 32]
     mov r8d, {program}
     mov r10d, {file}
     cmp r9, -1
-    jne 3f
+    jne 6f
     mov r8d, -1
     mov r10d, {anonymous}
     xor r9d, r9d
-3:  mov eax, {mmap}
+6:  mov eax, {mmap}
     syscall
     cmp rax, [rbx]
     jne 5f
-    mov rdi, [rbx + 32]
+    mov rdi, [rbx + 40]
     mov ecx, edi
     neg ecx
     and ecx, {page_mask}
     xor eax, eax
     rep stosb
-    add rbx, 40
+    # A write makes the host copy the page tables at each fork, as long as the protection changes
+    # only afterwards. A host that forbids the change gets a mapping without it.
+    mov rdx, [rbx + 24]
+    cmp rdx, r12
+    je 7f
+    mov rdi, [rbx]
+    mov al, [rdi]
+    mov [rdi], al
+    mov rsi, [rbx + 8]
+    mov eax, {mprotect}
+    syscall
+    mov r12, [rbx + 24]
+    test eax, eax
+    jnz 3b
+7:  add rbx, 48
     jmp 2b
 4:  mov edi, {program}
     mov eax, {close}
@@ -68,6 +83,7 @@ capsid_loader_end:
     anonymous = const raw::MAP_PRIVATE | raw::MAP_FIXED | raw::MAP_ANONYMOUS,
     page_mask = const PAGE_SIZE - 1,
     mmap = const raw::__NR_mmap,
+    mprotect = const raw::__NR_mprotect,
     close = const raw::__NR_close,
     exit = const raw::__NR_exit,
     failed = const EXIT_NOT_STARTED,
@@ -134,13 +150,12 @@ pub fn build(program: &[u8], offset: u64) -> Option<Vec<u8>> {
     let mut table: Vec<u64> = Vec::new();
     for segment in all.iter().filter(|segment| segment.kind == PT_LOAD) {
         let writable = segment.flags & PF_W != 0 && !constant(segment);
-        let protection = [
-            (segment.flags & PF_R != 0, raw::PROT_READ),
-            (writable, raw::PROT_WRITE),
-            (segment.flags & PF_X != 0, raw::PROT_EXEC),
-        ];
-        let protection = protection.iter().filter(|(is, _)| *is);
-        let protection = u64::from(protection.fold(0, |bits, (_, bit)| bits | bit));
+        let executable = segment.flags & PF_X != 0;
+        let bit = |is: bool, bit: u32| if is { u64::from(bit) } else { 0 };
+        let data = u64::from(raw::PROT_READ | raw::PROT_WRITE);
+        let protection = u64::from(raw::PROT_READ)
+            | bit(writable, raw::PROT_WRITE)
+            | bit(executable, raw::PROT_EXEC);
         let start = segment.address / page * page;
         let file_end = segment.address.checked_add(segment.file_bytes)?;
         let mapped_end = file_end.checked_next_multiple_of(page)?;
@@ -148,11 +163,12 @@ pub fn build(program: &[u8], offset: u64) -> Option<Vec<u8>> {
         let from = offset.checked_add(segment.offset)?.checked_sub(segment.address - start)?;
         let zero_from = if writable { file_end } else { mapped_end };
         if mapped_end > start {
-            table.extend([start, mapped_end - start, protection, from, zero_from]);
+            let length = mapped_end - start;
+            table.extend([start, length, data, protection, from, zero_from]);
         }
         if end > mapped_end {
             let length = end.checked_next_multiple_of(page)? - mapped_end;
-            table.extend([mapped_end, length, protection, ANONYMOUS, 0]);
+            table.extend([mapped_end, length, protection, protection, ANONYMOUS, 0]);
         }
     }
     table.extend([0, entry]);
