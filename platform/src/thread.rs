@@ -56,6 +56,8 @@ pub enum SpawnKind {
     Thread,
     /// The first thread of a new guest process, with a copy of the memory.
     Process,
+    /// The first thread of a new guest process in which nothing is mapped.
+    EmptyProcess,
 }
 
 /// Names a thread to the platform; stays valid, and harmless, after the thread ended.

@@ -14,10 +14,12 @@ pub const MAP_FLAGS: u32 =
 /// Flags of mremap(2): exactly these.
 pub const REMAP_FLAGS: u32 = raw::MREMAP_MAYMOVE | raw::MREMAP_FIXED;
 /// Advice that is given.
-pub const ADVICE: [u32; 7] = [
+pub const ADVICE: [u32; 9] = [
     raw::MADV_DONTNEED,
     raw::MADV_FREE,
     raw::MADV_REMOVE,
+    raw::MADV_DONTFORK,
+    raw::MADV_DOFORK,
     raw::MADV_HUGEPAGE,
     raw::MADV_NOHUGEPAGE,
     raw::MADV_POPULATE_READ,
@@ -138,6 +140,29 @@ fn give_advice(address: usize, length: usize, advice: u32) -> Result<(), Errno> 
     // SAFETY: callers pass the guest's memory, or our own that holds nothing any more.
     let result = unsafe { host::call3(raw::__NR_madvise, [address, length, advice as usize]) };
     host::check(result).map(drop)
+}
+
+/// Whether the next fork copies the guest's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtFork {
+    /// It does, as usual.
+    Copy,
+    /// It leaves the child with none.
+    Leave,
+}
+
+/// Says what the next fork of this process does with the guest's memory.
+pub fn set_at_fork(what: AtFork) {
+    let advice = match what {
+        AtFork::Copy => raw::MADV_DOFORK,
+        AtFork::Leave => raw::MADV_DONTFORK,
+    };
+    // It applies to all that is mapped, and says ENOMEM for the rest.
+    let _ = give_advice(
+        GUEST_START as usize,
+        (GUEST_END - GUEST_START) as usize,
+        advice,
+    );
 }
 
 /// Gives whole pages of the shared heap that hold nothing back to the host.

@@ -3,6 +3,7 @@
 use crate::area::{self, Block, FREE_BLOCKS, PENDING_ENTRY, PENDING_WAIT, ThreadArea};
 use crate::boot::{EXIT_ORDERLY, KICK_SIGNAL};
 use crate::frame::{self, Signals};
+use crate::memory::{self, AtFork};
 use crate::{broker, gate, host, signal, start, statistics, wait};
 use alloc::boxed::Box;
 use capsid_platform::{Errno, GuestThread, Registers, SpawnKind, ThreadToken};
@@ -172,7 +173,7 @@ pub fn spawn(
     let (flags, host_process) = match kind {
         // SAFETY: the calling thread's own area.
         SpawnKind::Thread => (THREAD_FLAGS, host_numbers(unsafe { &*parent }).0),
-        SpawnKind::Process => (PROCESS_FLAGS, ITS_OWN),
+        SpawnKind::Process | SpawnKind::EmptyProcess => (PROCESS_FLAGS, ITS_OWN),
     };
     let block = prepare(Some(thread), registers, host_process)?;
     let child = block.area();
@@ -189,6 +190,9 @@ pub fn spawn(
     } else {
         0
     };
+    if kind == SpawnKind::EmptyProcess {
+        memory::set_at_fork(AtFork::Leave);
+    }
     // SAFETY: the frame and the area are complete; the child continues on its own block. The host
     // stores the thread's id before the child runs, so that kicks find it.
     let result = unsafe {
@@ -199,9 +203,12 @@ pub fn spawn(
             child as usize,
             fs_base,
             // In a PID namespace the end of its first process is the end of all.
-            (kind == SpawnKind::Process && !start::direct_kick()).into(),
+            (kind != SpawnKind::Thread && !start::direct_kick()).into(),
         )
     };
+    if kind == SpawnKind::EmptyProcess {
+        memory::set_at_fork(AtFork::Copy);
+    }
     match host::check(result) {
         Ok(_) => Ok(token),
         Err(error) => {

@@ -221,6 +221,9 @@ impl Platform for ThreadsPlatform {
                 let memory = lock(&parent.process.memory).fork();
                 Process::new(parent.process.world.clone(), memory)
             }
+            SpawnKind::EmptyProcess => {
+                Process::new(parent.process.world.clone(), GuestMemory::default())
+            }
         };
         let child = Thread::new(process, Some(&parent));
         let token = child.token;

@@ -4,7 +4,7 @@ use crate::call::{After, Call, CallResult, restart};
 use crate::exec::{self, Prepared};
 use crate::patching;
 use crate::signal::{Delivered, Interrupted, deliver, raise_exception};
-use crate::task::{ExitStatus, Thread, end_thread};
+use crate::task::{ExitStatus, Thread, end_thread, release_guest_words};
 use crate::{table, trace};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -252,8 +252,11 @@ impl Task {
             return self.leave(registers);
         }
         program.moved = true;
+        // The memory that they lie in stays here.
+        release_guest_words(&self.thread);
         let task = Box::new(Task::executing(self.thread.clone(), program));
-        match platform().spawn(SpawnKind::Process, task, registers) {
+        let spawn = || platform().spawn(SpawnKind::EmptyProcess, task, registers);
+        match memory.space.keep_from_forking(spawn) {
             Ok(_) => {
                 memory.users.fetch_sub(1, Ordering::SeqCst);
                 self.resume_parent(registers)

@@ -63,8 +63,10 @@ fn reset(thread: &Arc<Thread>, program: &Prepared) {
     let actions = Arc::new(process.actions().without_handlers());
     *process.actions.lock() = actions;
     process.timers.clear_posix(process);
-    // While the old memory is there.
-    release_guest_words(thread);
+    if !program.moved {
+        // While the old memory is there.
+        release_guest_words(thread);
+    }
     {
         let mut own = thread.own.lock();
         own.alternate_stack = AlternateStack::default();
