@@ -115,7 +115,7 @@ fn own_mappings() -> (Ranges, Ranges) {
             let Some((start, end)) = range else { continue };
             let address = |text| u64::from_str_radix(text, 16).unwrap_or(0);
             let (start, end) = (address(start), address(end));
-            if !(0x7000_0000_0000..0x7f00_0000_0000).contains(&start) {
+            if !(0x6fff_0000_0000..0x7f00_0000_0000).contains(&start) {
                 continue;
             }
             match words.next() {

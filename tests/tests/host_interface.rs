@@ -109,7 +109,7 @@ fn allowed(process: i32) -> Option<BTreeSet<u32>> {
     assert!(!filters.is_empty(), "a sandbox process has no filter");
     let mut allowed = BTreeSet::new();
     for (start, end, name) in executable_mappings(process) {
-        let own = (0x7000_0000_0000..0x7001_0000_0000).contains(&start);
+        let own = (0x6fff_c004_0000..0x6fff_c200_0000).contains(&start);
         for instruction_pointer in [start + 2, start + (end - start) / 2, end - 1] {
             for number in (0..NUMBERS).chain((0..NUMBERS).map(|number| number | 0x4000_0000)) {
                 let call = |architecture| Call {
@@ -132,7 +132,7 @@ fn allowed(process: i32) -> Option<BTreeSet<u32>> {
         }
     }
     // Guest addresses, whatever is mapped there.
-    for instruction_pointer in [0x1000, 0x40_1000, 0x5555_5555_5000, 0x6fff_ffff_f000] {
+    for instruction_pointer in [0x1000, 0x40_1000, 0x5555_5555_5000, 0x6ffe_ffff_f000] {
         for number in 0..NUMBERS {
             let call = Call {
                 number,

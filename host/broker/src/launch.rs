@@ -15,7 +15,6 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::Pid;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-
 /// The user and group without rights that a sandbox becomes when the broker is root.
 const NOBODY: u32 = 65_534;
 

@@ -10,7 +10,7 @@
 //! A block is aligned to its size, so that any address in one leads to its area. Blocks are shared
 //! between the processes of the sandbox: a thread can fill the block of a child in another process.
 
-use crate::boot::{BLOCK_BYTES, STACKS_BASE, THREAD_LIMIT};
+use crate::boot::{BLOCK_BYTES, STACKS_END, THREAD_LIMIT};
 use alloc::boxed::Box;
 use capsid_platform::{Exception, GuestThread, Registers};
 use core::arch::asm;
@@ -107,15 +107,16 @@ impl Block {
     /// The block that `address` lies in; `None` for an address outside all of them.
     #[must_use]
     pub fn containing(address: usize) -> Option<Block> {
-        let offset = address.checked_sub(usize::try_from(STACKS_BASE).ok()?)?;
-        let index = offset / BLOCK_BYTES;
+        // The last byte of the first block is 1 below the end.
+        let below = (STACKS_END as usize).checked_sub(address.checked_add(1)?)?;
+        let index = below / BLOCK_BYTES;
         (index < THREAD_LIMIT).then_some(Block(index))
     }
 
     /// Its first address: the signal stack's lowest.
     #[must_use]
     pub fn start(self) -> usize {
-        STACKS_BASE as usize + self.0 * BLOCK_BYTES
+        STACKS_END as usize - (self.0 + 1) * BLOCK_BYTES
     }
 
     /// Its thread area.

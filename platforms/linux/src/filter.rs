@@ -188,7 +188,7 @@ mod tests {
     use alloc::vec::Vec;
     use linux_raw_sys::general as raw;
 
-    const TEXT: (u64, u64) = (0x7000_0000_1000, 0x7000_0002_0000);
+    const TEXT: (u64, u64) = (0x6fff_c004_1000, 0x6fff_c006_0000);
     const FULL: Variant = Variant {
         host_files: true,
         direct_kick: false,
@@ -295,7 +295,7 @@ mod tests {
         assert_eq!(mmap(0x10000, 8, anonymous, u64::MAX), KILL_PROCESS);
         assert_eq!(mmap(0x10000, 7, raw::MAP_PRIVATE, 5), KILL_PROCESS);
         assert_eq!(mmap(0x10000, 7, fixed | raw::MAP_LOCKED, 5), KILL_PROCESS);
-        assert_eq!(mmap(0x7000_0000_0000, 7, fixed, 5), KILL_PROCESS);
+        assert_eq!(mmap(0x6fff_0000_0000, 7, fixed, 5), KILL_PROCESS);
         let close = |fd| verdict(raw::__NR_close, [fd, 0, 0, 0, 0, 0]);
         assert_eq!(close(8), ALLOW);
         assert_eq!(close(7), KILL_PROCESS);

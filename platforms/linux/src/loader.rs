@@ -160,7 +160,9 @@ pub fn build(program: &[u8], offset: u64) -> Option<Vec<u8>> {
         let file_end = segment.address.checked_add(segment.file_bytes)?;
         let mapped_end = file_end.checked_next_multiple_of(page)?;
         let end = segment.address.checked_add(segment.memory_bytes)?;
-        let from = offset.checked_add(segment.offset)?.checked_sub(segment.address - start)?;
+        let from = offset
+            .checked_add(segment.offset)?
+            .checked_sub(segment.address - start)?;
         let zero_from = if writable { file_end } else { mapped_end };
         if mapped_end > start {
             let length = mapped_end - start;

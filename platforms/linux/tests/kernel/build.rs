@@ -6,7 +6,7 @@ fn main() {
         "-nostdlib",
         "-static",
         "-no-pie",
-        "-Wl,--image-base=0x700000000000",
+        "-Wl,--image-base=0x6fffc0040000",
         "-Wl,--build-id=none",
     ] {
         println!("cargo:rustc-link-arg-bins={argument}");

@@ -61,7 +61,7 @@ fn copies() {
     for address in [
         0,
         0xfff,
-        0x7000_0000_0000,
+        0x6fff_c004_0000,
         0x6fff_0000_0000,
         u64::MAX,
         1 << 63,
@@ -165,7 +165,7 @@ fn memory() {
     );
     platform().unmap(range(DATA, 0x20_0000)).expect("guest's");
     assert_eq!(second.read_u64(), Err(Errno::EFAULT));
-    for outside in [0x7000_0000_0000, 0, 0x6fff_ffff_f000, DATA + 1] {
+    for outside in [0x6fff_c004_0000, 0, 0x6fff_ffff_f000, DATA + 1] {
         assert_eq!(
             platform().unmap(range(outside, 0x1000)),
             Err(Errno::EINVAL),
@@ -195,7 +195,7 @@ fn donation() {
     let guest = |address, length| IoTarget::Guest(GuestAddr(address), length);
     assert_eq!(platform().host_read(first, 3, guest(DATA, 4)), Ok(4));
     assert_eq!(GuestAddr(DATA).read_array(), Ok(*b"ated"));
-    for outside in [0, 0x7000_0000_0000, DATA + 0x10_0000] {
+    for outside in [0, 0x6fff_c004_0000, DATA + 0x10_0000] {
         assert_eq!(
             platform().host_read(first, 0, guest(outside, 4)),
             Err(Errno::EFAULT)
