@@ -187,6 +187,28 @@ impl AddressSpace {
         }
         Ok(range.start())
     }
+
+    /// Finds a free range of `length` bytes, whole pages, at a multiple of `align`: the first at or
+    /// behind `hint` if that is free, or anywhere, with room for trampolines behind it. `ENOMEM` if
+    /// there is none.
+    pub fn find_room(&self, hint: u64, length: u64, align: u64) -> Result<u64, Errno> {
+        let guest = platform().info().guest_range;
+        let mut map = self.map.lock();
+        if hint != 0
+            && let Some(start) = hint.checked_next_multiple_of(align)
+            && let Some(range) = GuestRange::new(GuestAddr(start), length)
+            && guest.encloses(range)
+            && map.tree.is_empty_at(range)
+        {
+            return Ok(start);
+        }
+        let padded = length.checked_add(TRAMPOLINE_GAP_BYTES).ok_or(Errno::ENOMEM)?;
+        let start = map.find_free(padded, align).ok_or(Errno::ENOMEM)?;
+        if let Some(gap) = GuestRange::new(GuestAddr(start + length), TRAMPOLINE_GAP_BYTES) {
+            map.tree.insert_gap(gap);
+        }
+        Ok(start)
+    }
 }
 
 fn populate_advice(protection: Protection) -> Option<Advice> {

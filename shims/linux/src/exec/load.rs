@@ -48,7 +48,7 @@ pub fn load(
     limits: &MemoryLimits,
 ) -> Result<Loaded, Errno> {
     let bias = if image.elf.relocatable {
-        reserve(space, &image.elf, base, limits)?
+        find_bias(space, &image.elf, base)?
     } else {
         0
     };
@@ -63,14 +63,9 @@ pub fn load(
     Ok(loaded)
 }
 
-/// Finds room for all of a relocatable image and returns its load bias. The room is held by an
-/// inaccessible mapping, which the segments replace.
-fn reserve(
-    space: &AddressSpace,
-    elf: &Elf,
-    base: Base,
-    limits: &MemoryLimits,
-) -> Result<u64, Errno> {
+/// Finds room for all of a relocatable image and returns its load bias. Nobody else maps anything
+/// into a fresh address space, so that the room needs no holding.
+fn find_bias(space: &AddressSpace, elf: &Elf, base: Base) -> Result<u64, Errno> {
     let mut low = u64::MAX;
     let mut high = 0;
     let mut alignment = PAGE;
@@ -85,25 +80,12 @@ fn reserve(
     if low >= high {
         return Err(Errno::EINVAL);
     }
-    let length = page_end(high - low)?;
-    let padded = length.checked_add(alignment - PAGE).ok_or(Errno::ENOMEM)?;
-    let placement = match base {
-        Base::Anywhere => Placement::Hint(0),
-        Base::At(address) => Placement::Hint(address),
+    let hint = match base {
+        Base::Anywhere => 0,
+        Base::At(address) => address,
     };
-    let request = MapRequest::anonymous(placement, padded, Protection::empty());
-    let start = space.map(request, limits)?;
-    let aligned = start
-        .checked_next_multiple_of(alignment)
-        .ok_or(Errno::ENOMEM)?;
-    if aligned > start {
-        space.unmap(GuestAddr(start), aligned - start)?;
-    }
-    let tail = start + padded - (aligned + length);
-    if tail > 0 {
-        space.unmap(GuestAddr(aligned + length), tail)?;
-    }
-    Ok(aligned.wrapping_sub(low))
+    let start = space.find_room(hint, page_end(high - low)?, alignment)?;
+    Ok(start.wrapping_sub(low))
 }
 
 fn map_segment(
