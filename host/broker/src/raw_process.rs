@@ -1,4 +1,4 @@
-//! The process calls that have no safe form: fork and what may run before exec, tgkill(2), and
+//! The process calls that have no safe form: clone and what may run before exec, tgkill(2), and
 //! waitid(2) with the process's number.
 
 use capsid_platform_linux::boot::{FD_PROGRAM, KICK_SIGNAL};
@@ -9,8 +9,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 /// How many descriptors a new process gets.
 pub const DESCRIPTORS: usize = FD_PROGRAM as usize + 1;
 
-/// What the new process is and gets. All of it is made before the fork: between fork and exec
-/// nothing may allocate or lock.
+/// What the new process is and gets. All of it is made before the process is: until it
+/// executes, it may not allocate or lock anything.
 #[derive(Debug)]
 pub struct Plan<'a> {
     /// The program.
@@ -29,7 +29,6 @@ pub struct Plan<'a> {
 
 /// What the child was doing when it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Step {
     /// Making the process.
     Fork,
@@ -47,78 +46,103 @@ pub enum Step {
     Execute,
 }
 
-impl Step {
-    fn from_byte(byte: u8) -> Step {
-        const ALL: [Step; 7] = [
-            Step::Fork,
-            Step::Session,
-            Step::DeathSignal,
-            Step::Limit,
-            Step::Descriptors,
-            Step::Privileges,
-            Step::Execute,
-        ];
-        ALL.into_iter()
-            .find(|step| *step as u8 == byte)
-            .unwrap_or(Step::Fork)
-    }
-}
-
 /// Every descriptor that the plan names is moved at or above this number first, so that putting
 /// one in its place never overwrites another.
 const SAFE_NUMBER: RawFd = 64;
 
+/// The stack of a child between its making and its program's start: no call there goes deep.
+const STACK_BYTES: usize = 64 << 10;
+
+/// What a child works with. It shares its parent's memory until it executes, and reports there.
+struct Child<'a> {
+    plan: &'a Plan<'a>,
+    program: RawFd,
+    numbers: [RawFd; DESCRIPTORS],
+    parent: Pid,
+    failure: Option<(Step, Errno)>,
+}
+
 /// Starts the process. It becomes the leader of its own session and process group, and dies with
 /// the calling thread.
+///
+/// The child borrows our memory, as that of vfork(2) does, since a copy of the broker's page
+/// tables would be thrown away at once.
 pub fn start(plan: &Plan<'_>) -> Result<Pid, (Step, Errno)> {
     let forking = |error| (Step::Fork, error);
     let above =
         |file: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(file, SAFE_NUMBER).map_err(forking);
-    let (report_read, report_write) =
-        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(forking)?;
-    let report = above(rustix::fd::AsFd::as_fd(&report_write))?;
-    drop(report_write);
     let program = above(plan.program)?;
     let mut moved = Vec::new();
     for file in plan.descriptors {
         moved.push(file.map(above).transpose()?);
     }
-    let numbers: [RawFd; DESCRIPTORS] =
-        std::array::from_fn(|i| moved[i].as_ref().map_or(-1, AsRawFd::as_raw_fd));
-    let parent = rustix::process::getpid();
-
-    // SAFETY: the child calls nothing but the async-signal-safe functions below, then execs or
-    // exits.
-    let pid = unsafe { libc::fork() };
-    if pid == 0 {
-        let failure = in_child(plan, &program, &numbers, parent);
-        let message = report_bytes(failure);
-        // SAFETY: a write of a local buffer, and _exit, in the forked child.
-        unsafe {
-            libc::write(report.as_raw_fd(), message.as_ptr().cast(), message.len());
-            libc::_exit(127);
-        }
+    let mut child = Child {
+        plan,
+        program: program.as_raw_fd(),
+        numbers: std::array::from_fn(|i| moved[i].as_ref().map_or(-1, AsRawFd::as_raw_fd)),
+        parent: rustix::process::getpid(),
+        failure: None,
+    };
+    let mut stack = vec![std::mem::MaybeUninit::<u128>::uninit(); STACK_BYTES / 16];
+    let blocked = BlockedSignals::new();
+    // SAFETY: the calling thread sleeps until the child has executed or exited, so that the stack
+    // and `child` are the child's alone. No signal handler runs in it, and it calls nothing but
+    // the async-signal-safe functions below.
+    let pid = unsafe {
+        libc::clone(
+            run_child,
+            stack.as_mut_ptr_range().end.cast(),
+            libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
+            (&raw mut child).cast(),
+        )
+    };
+    drop(blocked);
+    if plan.unprivileged.is_some() {
+        // The child's change of user closed our memory to debuggers, while it was the child's too.
+        let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::Dumpable);
     }
-    drop(report);
     let Some(pid) = Pid::from_raw(pid).filter(|_| pid > 0) else {
         return Err((Step::Fork, last_error()));
     };
-    let mut message = [0; 5];
-    // The pipe closes without a word when exec succeeds.
-    match rustix::io::read(&report_read, &mut message) {
-        Ok(5) => {
-            let [step, number @ ..] = message;
-            let error = Errno::from_raw_os_error(i32::from_le_bytes(number));
+    match child.failure {
+        Some(failure) => {
             let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
-            Err((Step::from_byte(step), error))
+            Err(failure)
         }
-        _ => Ok(pid),
+        None => Ok(pid),
     }
 }
 
-fn report_bytes((step, error): (Step, Errno)) -> [u8; 5] {
-    let [a, b, c, d] = error.raw_os_error().to_le_bytes();
-    [step as u8, a, b, c, d]
+/// The child's first function; returns, and with it the child ends, only on failure.
+extern "C" fn run_child(child: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: `start` passes its `Child`, which nobody else uses meanwhile.
+    let child = unsafe { &mut *child.cast::<Child<'_>>() };
+    child.failure = Some(in_child(child));
+    127
+}
+
+/// All signals blocked in the calling thread, until this is dropped.
+struct BlockedSignals(libc::sigset_t);
+
+impl BlockedSignals {
+    fn new() -> BlockedSignals {
+        // SAFETY: the sets are plain data that the calls fill.
+        unsafe {
+            let mut all = std::mem::zeroed::<libc::sigset_t>();
+            let mut before = std::mem::zeroed::<libc::sigset_t>();
+            libc::sigfillset(&raw mut all);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+            BlockedSignals(before)
+        }
+    }
+}
+
+impl Drop for BlockedSignals {
+    fn drop(&mut self) {
+        let none = std::ptr::null_mut();
+        // SAFETY: sets the mask that was there before.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, none) };
+    }
 }
 
 fn last_error() -> Errno {
@@ -135,9 +159,9 @@ fn check(step: Step, result: impl Into<i64>) -> Result<(), (Step, Errno)> {
     }
 }
 
-/// Runs between fork and exec; returns only on failure.
-fn in_child(plan: &Plan<'_>, program: &OwnedFd, numbers: &[RawFd], parent: Pid) -> (Step, Errno) {
-    match prepare(plan, numbers, parent) {
+/// Runs until the child executes its program; returns only on failure.
+fn in_child(child: &Child<'_>) -> (Step, Errno) {
+    match prepare(child.plan, &child.numbers, child.parent) {
         Ok(()) => {}
         Err(failure) => return failure,
     }
@@ -148,7 +172,7 @@ fn in_child(plan: &Plan<'_>, program: &OwnedFd, numbers: &[RawFd], parent: Pid) 
     unsafe {
         libc::syscall(
             libc::SYS_execveat,
-            program.as_raw_fd(),
+            child.program,
             c"".as_ptr(),
             arguments.as_ptr(),
             environment.as_ptr(),
