@@ -83,6 +83,7 @@ pub fn run(configuration: Configuration) -> Result<RunEnd, Error> {
         signals,
     } = configuration;
     let failed = |error| Error::host("start the broker", error);
+    crate::raw_process::share_one_heap();
     let most_handles = raise_descriptor_limit().unwrap_or(512);
     let streams = Streams::new(streams).map_err(failed)?;
     (boot.streams, boot.terminals) = streams.describe();

@@ -27,9 +27,10 @@ const COARSE_SHIFT: u32 = COARSE_LIMIT.trailing_zeros();
 const CLASSES: usize = FINE_CLASSES + COARSE_CLASSES + (LARGEST_SHIFT - COARSE_SHIFT) as usize;
 /// Free blocks of this size and more hold no memory of the host.
 const RETURNED_BYTES: usize = 256 << 10;
-/// About how many blocks are carved at once.
-const CARVED_BLOCKS: usize = 16;
-const CARVED_LIMIT: usize = 32 << 10;
+/// Spans are as many pages, up to this number, as leave little over. Short ones touch few pages.
+const SPAN_PAGES: usize = 4;
+/// A span wastes at most this part of itself, if one so short can.
+const WASTED_PART: usize = 8;
 
 /// The allocator; all instances are the same heap.
 #[derive(Clone, Copy, Debug)]
@@ -155,14 +156,20 @@ fn extend(bytes: usize, align: usize) -> Option<usize> {
     Some(HEAP_BASE as usize + start)
 }
 
+/// How much memory is carved at once into blocks of `size`.
+fn span_of(size: usize) -> usize {
+    let least = size.next_multiple_of(PAGE);
+    (0..SPAN_PAGES)
+        .map(|more| least + more * PAGE)
+        .find(|span| span % size <= span / WASTED_PART)
+        .unwrap_or(least)
+}
+
 /// Makes blocks of `class` and returns one.
 #[cold]
 fn carve(class: usize) -> *mut u8 {
     let size = size_of_class(class);
-    let span = (size * CARVED_BLOCKS)
-        .clamp(PAGE, CARVED_LIMIT)
-        .max(size)
-        .next_multiple_of(PAGE);
+    let span = span_of(size);
     let align = if size.is_power_of_two() {
         size.clamp(PAGE, 1 << 30)
     } else {
@@ -253,7 +260,7 @@ unsafe impl GlobalAlloc for Heap {
 
 #[cfg(test)]
 mod tests {
-    use super::{CLASSES, class_of, class_of_size, size_of_class};
+    use super::{CLASSES, class_of, class_of_size, size_of_class, span_of};
     use core::alloc::Layout;
 
     #[test]
@@ -269,6 +276,16 @@ mod tests {
         assert_eq!(class_of_size(size_of_class(CLASSES - 1) + 1), None);
         assert_eq!(class_of_size(0), Some(0));
         assert_eq!(class_of_size(usize::MAX), None);
+    }
+
+    #[test]
+    fn spans_waste_little() {
+        for class in 0..CLASSES {
+            let size = size_of_class(class);
+            let span = span_of(size);
+            assert!(span >= size && span % 4096 == 0, "{size}");
+            assert!(span % size <= span / 8, "{size}: {span}");
+        }
     }
 
     #[test]
