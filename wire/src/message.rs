@@ -21,7 +21,8 @@ pub enum Operation {
     /// 0 with `OPEN_NO_HANDLE`; data: [`HostStat`]; a descriptor is donated for a regular file,
     /// unless `OPEN_NO_DONATION`. Anything else but a directory is refused with `ENXIO`.
     Open = 2,
-    /// Closes a handle. `args`: handle.
+    /// Closes handles. `args`: one handle; data: more of them, 8 bytes each. Those that are none are
+    /// `EBADF`, and the others are closed.
     Close = 3,
     /// Reads directory entries. `args`: handle, cookie (0 first). Reply: `value` = number of
     /// entries, 0 at the end; data: entries of `ino u64, next cookie u64, type u8, length u8, name`.

@@ -4,12 +4,13 @@ use crate::attributes::{IdMap, allowed_mode, check_regular, file_type, stat, sta
 use crate::paths::ExportPath;
 use crate::reopen::Reopener;
 use capsid_wire::HostStat;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Statx};
 use rustix::io::Errno;
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// What of a directory is exported.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,8 +60,16 @@ pub struct Export {
     directory: bool,
     scope: Scope,
     readers: Readers,
-    /// Directories of a stable export that were walked through lately.
-    walked: Option<Mutex<HashMap<Vec<u8>, Arc<OwnedFd>>>>,
+    walked: Walked,
+}
+
+/// Directories that were walked through lately, by path.
+#[derive(Debug)]
+enum Walked {
+    /// Of a stable export.
+    Stable(Mutex<HashMap<Vec<u8>, Arc<OwnedFd>>>),
+    /// Of one that may change: the latest, and until when it is believed to be there.
+    Changing(Mutex<Option<(Vec<u8>, Arc<OwnedFd>, Instant)>>),
 }
 
 /// Whether the contents of an export may change during the run.
@@ -72,6 +81,9 @@ pub enum Stability {
     Changing,
 }
 
+/// How long the latest directory of a changing export is used again: for a look and an open, or for
+/// the files of a directory one after the other. The library OS believes attributes as long.
+const LATEST_LIFETIME: Duration = Duration::from_millis(1);
 /// How many directories are kept open for walks through them.
 const WALKED_DIRECTORIES: usize = 128;
 
@@ -123,7 +135,10 @@ impl Export {
             directory,
             scope,
             readers,
-            walked: (stability == Stability::Stable).then(Mutex::default),
+            walked: match stability {
+                Stability::Stable => Walked::Stable(Mutex::default()),
+                Stability::Changing => Walked::Changing(Mutex::default()),
+            },
         })
     }
 
@@ -170,8 +185,9 @@ impl Export {
             return Ok(self.root.clone());
         }
         self.check_scope(path)?;
-        let Some(walked) = &self.walked else {
-            return Ok(Arc::new(self.resolve(path)?));
+        let walked = match &self.walked {
+            Walked::Stable(walked) => walked,
+            Walked::Changing(latest) => return self.latest_at(path, latest),
         };
         let mut walked = walked.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(directory) = walked.get(path.as_bytes()) {
@@ -183,6 +199,32 @@ impl Export {
         }
         walked.insert(path.as_bytes().to_vec(), directory.clone());
         Ok(directory)
+    }
+
+    fn latest_at(
+        &self,
+        path: ExportPath<'_>,
+        latest: &Mutex<Option<(Vec<u8>, Arc<OwnedFd>, Instant)>>,
+    ) -> Result<Arc<OwnedFd>, Errno> {
+        let now = Instant::now();
+        let mut latest = latest.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, directory, until)) = &*latest
+            && known == path.as_bytes()
+            && now < *until
+        {
+            return Ok(directory.clone());
+        }
+        let directory = Arc::new(self.resolve(path)?);
+        let until = now + LATEST_LIFETIME;
+        *latest = Some((path.as_bytes().to_vec(), directory.clone(), until));
+        Ok(directory)
+    }
+
+    /// Forgets what a change of directories' names makes untrue.
+    fn forget_walked(&self) {
+        if let Walked::Changing(latest) = &self.walked {
+            *latest.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
     }
 
     pub(crate) fn check_scope(&self, path: ExportPath<'_>) -> Result<(), Errno> {
@@ -211,7 +253,8 @@ impl Export {
         Ok(())
     }
 
-    /// Opens a regular file, and never anything else: see [`Reopener::regular`].
+    /// Opens a name that was just seen to be a regular file's, and nothing else in its place: see
+    /// [`Reopener::regular`]. Returns what was opened with its attributes.
     ///
     /// In an export that the sandbox can change, the name could come to stand for a device between
     /// the look and the open, so that the file is opened by what was looked at. Elsewhere the name
@@ -222,33 +265,32 @@ impl Export {
         name: &[u8],
         flags: OFlags,
         tools: &Tools,
-    ) -> Result<OwnedFd, Errno> {
+    ) -> Result<(OwnedFd, Statx), Errno> {
         if self.writable {
             let file = open_beneath(directory, name, OFlags::PATH, Mode::empty())?;
-            return tools.reopener.regular(file.as_fd(), flags);
+            return described(tools.reopener.regular(file.as_fd(), flags)?);
         }
-        check_regular(&stat_at(directory, name)?)?;
         let flags = flags | OFlags::NOCTTY | OFlags::NONBLOCK;
-        let file = open_beneath(directory, name, flags, Mode::empty())?;
-        check_regular(&stat(file.as_fd())?)?;
-        Ok(file)
+        let opened = described(open_beneath(directory, name, flags, Mode::empty())?)?;
+        check_regular(&opened.1)?;
+        Ok(opened)
     }
 
     /// Opens a path: a directory for reading, or a regular file as `flags` say, which is created
-    /// with `mode` if they say so.
+    /// with `mode` if they say so. Returns it with its attributes.
     pub fn open(
         &self,
         path: ExportPath<'_>,
         flags: OFlags,
         mode: u64,
         tools: &Tools,
-    ) -> Result<OwnedFd, Errno> {
+    ) -> Result<(OwnedFd, Statx), Errno> {
         let access = flags & (OFlags::ACCMODE | OFlags::APPEND | OFlags::TRUNC);
         if access != OFlags::RDONLY || flags.contains(OFlags::CREATE) {
             self.check_writable()?;
         }
         if flags.contains(OFlags::CREATE | OFlags::EXCL) {
-            return self.create(path, access, mode);
+            return described(self.create(path, access, mode)?);
         }
         for _ in 0..RESOLVE_ATTEMPTS {
             match self.open_existing(path, access, flags, tools) {
@@ -257,7 +299,7 @@ impl Export {
             }
             match self.create(path, access, mode) {
                 Err(Errno::EXIST) => {}
-                other => return other,
+                other => return described(other?),
             }
         }
         Err(Errno::AGAIN)
@@ -269,9 +311,9 @@ impl Export {
         access: OFlags,
         flags: OFlags,
         tools: &Tools,
-    ) -> Result<OwnedFd, Errno> {
+    ) -> Result<(OwnedFd, Statx), Errno> {
         let Some((parent, name)) = path.split_last() else {
-            return self.open_root(access, tools);
+            return described(self.open_root(access, tools)?);
         };
         self.check_scope(path)?;
         let parent = self.directory_at(parent)?;
@@ -283,7 +325,8 @@ impl Export {
                 return Err(Errno::ISDIR);
             }
             let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-            return open_beneath(parent.as_fd(), name, flags, Mode::empty());
+            let directory = open_beneath(parent.as_fd(), name, flags, Mode::empty())?;
+            return described(directory);
         }
         if flags.contains(OFlags::DIRECTORY) {
             return Err(Errno::NOTDIR);
@@ -350,6 +393,7 @@ impl Export {
     pub fn unlink(&self, path: ExportPath<'_>, directory: bool) -> Result<(), Errno> {
         let (parent, name) = self.parent(path)?;
         let flags = if directory {
+            self.forget_walked();
             AtFlags::REMOVEDIR
         } else {
             AtFlags::empty()
@@ -371,6 +415,7 @@ impl Export {
             .ok_or(Errno::INVAL)?;
         let (old_parent, old_name) = self.parent(old)?;
         let (new_parent, new_name) = self.parent(new)?;
+        self.forget_walked();
         rustix::fs::renameat_with(&old_parent, old_name, &new_parent, new_name, flags)
     }
 
@@ -386,6 +431,11 @@ impl Export {
             AtFlags::empty(),
         )
     }
+}
+
+fn described(file: OwnedFd) -> Result<(OwnedFd, Statx), Errno> {
+    let attributes = stat(file.as_fd())?;
+    Ok((file, attributes))
 }
 
 /// What every file operation needs of the broker.

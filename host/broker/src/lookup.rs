@@ -72,6 +72,7 @@ impl Export {
                         .and_then(|()| {
                             self.open_regular(current.as_fd(), name, OFlags::RDONLY, tools)
                         })
+                        .map(|(file, _)| file)
                         .ok());
                 }
                 _ => break,

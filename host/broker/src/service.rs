@@ -185,9 +185,8 @@ impl Broker {
             .filter(|flags| OPEN_FLAGS.contains(*flags))
             .ok_or(Errno::INVAL)?;
         let path = ExportPath::new(request.data)?;
-        let opened = self.export(export)?.open(path, flags, mode, &self.tools)?;
+        let (opened, stat) = self.export(export)?.open(path, flags, mode, &self.tools)?;
         let opened = Arc::new(opened);
-        let stat = crate::attributes::stat(opened.as_fd())?;
         let is_directory = crate::attributes::file_type(&stat).is_dir();
         reply.extend_from_slice(&crate::attributes::to_wire(&stat, self.tools.ids).to_bytes());
         // A directory would be a capability to everything below it; it stays here.
@@ -222,7 +221,13 @@ impl Broker {
         };
         let file = &handle.file;
         let answer = match operation {
-            Operation::Close => self.handles.remove(number).map(|()| Answer::default()),
+            Operation::Close => {
+                let more = request.data.as_chunks::<8>().0;
+                let all = more.iter().map(|bytes| u64::from_le_bytes(*bytes));
+                let closed = all.map(|number| self.handles.remove(number));
+                let result = closed.fold(Ok(()), Result::and);
+                self.handles.remove(number).and(result).map(|()| Answer::default())
+            }
             Operation::ReadDirectory => self.list(handle, a, reply),
             Operation::StatHandle => self.described(file, reply),
             Operation::SetHandleAttributes => self

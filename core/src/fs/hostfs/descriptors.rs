@@ -4,6 +4,7 @@ use super::protocol::{self, Keep};
 use crate::sync::Mutex;
 use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
 use capsid_platform::{Errno, HostFile, platform};
 use capsid_wire::HostStat;
 
@@ -11,6 +12,10 @@ use capsid_wire::HostStat;
 /// nobody. The broker has room for several times as many.
 const RECENT: usize = 384;
 
+/// Handles that nobody uses any more are closed when there are so many, by one request.
+const CLOSED_AT_ONCE: usize = 32;
+
+static CLOSING: Mutex<Vec<u64>> = Mutex::new(Vec::new());
 static RECENTLY_USED: Mutex<VecDeque<Arc<Descriptor>>> = Mutex::new(VecDeque::new());
 
 const O_RDONLY: u32 = 0;
@@ -96,9 +101,21 @@ impl Drop for Descriptor {
             platform().host_close(file);
         }
         if self.handle != 0 {
-            protocol::close(self.handle);
+            let mut closing = CLOSING.lock();
+            closing.push(self.handle);
+            if closing.len() >= CLOSED_AT_ONCE {
+                let handles = core::mem::take(&mut *closing);
+                drop(closing);
+                protocol::close(&handles);
+            }
         }
     }
+}
+
+/// Closes the handles that nobody uses any more.
+fn close_unused() {
+    let handles = core::mem::take(&mut *CLOSING.lock());
+    protocol::close(&handles);
 }
 
 /// The descriptors of one inode that are open now.
@@ -145,12 +162,14 @@ impl Descriptors {
 
     /// Closes those that nobody uses: the file was removed, and its space should be free.
     pub(super) fn forget_idle(&self) {
-        let open: alloc::vec::Vec<_> = self.0.lock().iter().filter_map(Weak::upgrade).collect();
+        let open: Vec<_> = self.0.lock().iter().filter_map(Weak::upgrade).collect();
         RECENTLY_USED.lock().retain(|recent| {
             !open
                 .iter()
                 .any(|descriptor| Arc::ptr_eq(descriptor, recent))
         });
+        drop(open);
+        close_unused();
     }
 }
 
@@ -158,4 +177,5 @@ impl Descriptors {
 fn forget_all() {
     let recent = core::mem::take(&mut *RECENTLY_USED.lock());
     drop(recent);
+    close_unused();
 }

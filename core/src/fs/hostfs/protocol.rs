@@ -126,10 +126,14 @@ pub(super) fn open(
     })
 }
 
-/// Closes a handle.
-pub(super) fn close(handle: u64) {
-    // A broker that is gone has closed it too.
-    let _ = call(Operation::Close, &[handle], &[], 0);
+/// Closes handles.
+pub(super) fn close(handles: &[u64]) {
+    let Some((first, more)) = handles.split_first() else {
+        return;
+    };
+    let more: Vec<u8> = more.iter().flat_map(|handle| handle.to_le_bytes()).collect();
+    // A broker that is gone has closed them too.
+    let _ = call(Operation::Close, &[*first], &more, 0);
 }
 
 /// Reads directory entries after `cookie`, as the wire has them.
