@@ -134,8 +134,12 @@ impl Operation {
     }
 }
 
-/// [`Operation::Lookup`]: if the path ends at a regular file, donate a descriptor to read it.
+/// [`Operation::Lookup`]: if the path ends at a regular file that may be read, donate a descriptor
+/// to read it.
 pub const LOOKUP_OPEN: u64 = 1;
+/// [`Operation::Lookup`]: with a donated descriptor, keep a handle, 8 bytes at the end of the data; 0
+/// if there is no room for one.
+pub const LOOKUP_HANDLE: u64 = 2;
 /// The most components that one [`Operation::Lookup`] looks at.
 pub const LOOKUP_COMPONENTS: u32 = 128;
 /// [`Operation::WaitEvents`]: bit of standard input; output and error have the next two.

@@ -15,7 +15,7 @@ use crate::streams::Streams;
 use crate::terminal::{SavedTerminals, window_size};
 use capsid_wire::Operation;
 use capsid_wire::layout::DATA_BYTES;
-use capsid_wire::message::{OPEN_NO_DONATION, OPEN_NO_HANDLE};
+use capsid_wire::message::{LOOKUP_HANDLE, OPEN_NO_DONATION, OPEN_NO_HANDLE};
 use rustix::fs::{FallocateFlags, OFlags};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, OwnedFd};
@@ -102,7 +102,7 @@ impl Broker {
         request: &RawRequest<'_>,
         reply: &mut Vec<u8>,
     ) -> Outcomes {
-        let [export, a, b, ..] = request.args;
+        let [export, a, ..] = request.args;
         let export = self.export(export)?;
         let (first, second) = match operation {
             Operation::Rename | Operation::Link | Operation::Symlink => {
@@ -120,14 +120,6 @@ impl Broker {
         }
         let path = ExportPath::new(first)?;
         match operation {
-            Operation::Lookup => {
-                let skip = usize::try_from(b).map_err(|_| Errno::INVAL)?;
-                let (outcome, donated) = export.lookup(path, a, skip, &self.tools, reply);
-                return Ok(Answer {
-                    value: outcome.to_value(),
-                    donated: donated.map(Arc::new),
-                });
-            }
             Operation::ReadLink => reply.extend_from_slice(&export.read_link(path)?),
             Operation::MakeDirectory => {
                 let made = export.make_directory(path, a)?;
@@ -138,7 +130,7 @@ impl Broker {
                 return self.described(&made, reply);
             }
             Operation::Unlink => export.unlink(path, a == 1)?,
-            Operation::Rename => export.rename(path, ExportPath::new(second)?, b)?,
+            Operation::Rename => export.rename(path, ExportPath::new(second)?, request.args[2])?,
             Operation::Link => export.link(path, ExportPath::new(second)?)?,
             Operation::SetAttributes => {
                 export.check_writable()?;
@@ -164,6 +156,30 @@ impl Broker {
             _ => return Err(Errno::NOSYS),
         }
         value(reply.len() as u64)
+    }
+
+    fn look_up(&mut self, request: &RawRequest<'_>, reply: &mut Vec<u8>) -> Outcomes {
+        let [number, flags, skip, ..] = request.args;
+        let path = ExportPath::new(request.data)?;
+        let skip = usize::try_from(skip).map_err(|_| Errno::INVAL)?;
+        let export = self.export(number)?;
+        let (outcome, opened) = export.lookup(path, flags, skip, &self.tools, reply);
+        let donated = opened.map(Arc::new);
+        if let Some(file) = &donated
+            && flags & LOOKUP_HANDLE != 0
+        {
+            let handle = Handle {
+                file: file.clone(),
+                export: usize::try_from(number).map_err(|_| Errno::BADF)?,
+                directory: None,
+            };
+            let handle = self.handles.add(handle).unwrap_or(0);
+            reply.extend_from_slice(&handle.to_le_bytes());
+        }
+        Ok(Answer {
+            value: outcome.to_value(),
+            donated,
+        })
     }
 
     fn described(&self, file: &OwnedFd, reply: &mut Vec<u8>) -> Outcomes {
@@ -226,7 +242,10 @@ impl Broker {
                 let all = more.iter().map(|bytes| u64::from_le_bytes(*bytes));
                 let closed = all.map(|number| self.handles.remove(number));
                 let result = closed.fold(Ok(()), Result::and);
-                self.handles.remove(number).and(result).map(|()| Answer::default())
+                self.handles
+                    .remove(number)
+                    .and(result)
+                    .map(|()| Answer::default())
             }
             Operation::ReadDirectory => self.list(handle, a, reply),
             Operation::StatHandle => self.described(file, reply),
@@ -346,10 +365,9 @@ impl Service for Broker {
             return Disposition::Answered(Err(Errno::NOSYS));
         };
         let answer = match operation {
-            Lookup | ReadLink | MakeDirectory | Unlink | Rename | Link | Symlink
-            | SetAttributes | FileSystemStat | MakeNode => {
-                self.path_request(operation, request, reply)
-            }
+            Lookup => self.look_up(request, reply),
+            ReadLink | MakeDirectory | Unlink | Rename | Link | Symlink | SetAttributes
+            | FileSystemStat | MakeNode => self.path_request(operation, request, reply),
             Open => self.open(request, reply),
             Close | ReadDirectory | StatHandle | SetHandleAttributes | Sync | Allocate => {
                 return self.handle_request(operation, request, reply);

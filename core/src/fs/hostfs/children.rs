@@ -1,9 +1,10 @@
 //! What a directory of an export knows of its names, and looking names up.
 
+use super::descriptors::{Descriptor, Use, take_credit};
 use super::file_system::Moment;
 use super::inode::HostInode;
 use super::listing::Listing;
-use super::protocol;
+use super::protocol::{self, Keep};
 use crate::fs::{FileKind, PATH_MAX};
 use crate::sync::Mutex;
 use alloc::sync::{Arc, Weak};
@@ -113,7 +114,14 @@ impl HostInode {
                 path.extend_from_slice(component);
             }
         }
-        let looked = protocol::lookup(self.host().export(), &path, depth)?;
+        let keep = if self.host().is_stable() {
+            Keep::Descriptor
+        } else {
+            Keep::Both
+        };
+        let open = take_credit().then_some(keep);
+        let looked = protocol::lookup(self.host().export(), &path, depth, open)?;
+        let opened = looked.opened.map(Descriptor::opened_ahead);
         let mut names = path.split(|&byte| byte == b'/').skip(depth);
         let mut found: Vec<Arc<HostInode>> = Vec::with_capacity(looked.components.len());
         for stat in &looked.components {
@@ -130,6 +138,11 @@ impl HostInode {
             && crate::fs::Inode::kind(&**last) == FileKind::Symlink
         {
             last.learn_target(&looked.target, moment);
+        }
+        if let (Some(last), Some(opened)) = (found.last(), opened)
+            && crate::fs::Inode::kind(&**last) == FileKind::Regular
+        {
+            last.descriptors().put(Use::Read, opened);
         }
         if looked.error == Some(Errno::ENOENT)
             && let Some(name) = names.next()

@@ -7,6 +7,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use capsid_platform::{Errno, HostFile, platform};
 use capsid_wire::HostStat;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// How many descriptors are kept open that were used lately: opening a file again then asks
 /// nobody. The broker has room for several times as many.
@@ -42,6 +43,8 @@ pub(super) enum Use {
 pub(super) struct Descriptor {
     file: Option<HostFile>,
     handle: u64,
+    /// It came with a look-up, and nobody has used it yet.
+    ahead: AtomicBool,
 }
 
 impl Descriptor {
@@ -81,6 +84,16 @@ impl Descriptor {
         Arc::new(Descriptor {
             file: opened.file,
             handle: opened.handle,
+            ahead: AtomicBool::new(false),
+        })
+    }
+
+    /// Takes what a look-up brought along.
+    pub(super) fn opened_ahead((file, handle): (HostFile, u64)) -> Arc<Descriptor> {
+        Arc::new(Descriptor {
+            file: Some(file),
+            handle,
+            ahead: AtomicBool::new(true),
         })
     }
 
@@ -118,6 +131,29 @@ fn close_unused() {
     protocol::close(&handles);
 }
 
+/// How many look-ups may open what they find. Programs that walk trees look at each file and open
+/// it next: one request serves both then. Whoever only looks uses the credit up.
+static CREDIT: AtomicU32 = AtomicU32::new(0);
+const MOST_CREDIT: u32 = 16;
+
+fn add_credit(more: u32) {
+    let add = |credit: u32| Some((credit + more).min(MOST_CREDIT));
+    let _ = CREDIT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+}
+
+/// Notes that a file was opened just after it was looked at.
+pub(super) fn note_open_after_look() {
+    add_credit(2);
+}
+
+/// Whether a look-up should open what it finds. Takes credit.
+pub(super) fn take_credit() -> bool {
+    let take = |credit: u32| credit.checked_sub(1);
+    CREDIT
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+        .is_ok()
+}
+
 /// The descriptors of one inode that are open now.
 #[derive(Debug, Default)]
 pub(super) struct Descriptors(Mutex<[Weak<Descriptor>; 4]>);
@@ -125,7 +161,11 @@ pub(super) struct Descriptors(Mutex<[Weak<Descriptor>; 4]>);
 impl Descriptors {
     /// One that is open for this use.
     pub(super) fn get(&self, wanted: Use) -> Option<Arc<Descriptor>> {
-        self.0.lock().get(wanted as usize)?.upgrade()
+        let descriptor = self.0.lock().get(wanted as usize)?.upgrade()?;
+        if descriptor.ahead.swap(false, Ordering::Relaxed) {
+            add_credit(1);
+        }
+        Some(descriptor)
     }
 
     /// Adds one, unless another thread was first; returns the one to use.

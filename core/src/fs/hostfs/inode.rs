@@ -1,7 +1,7 @@
 //! Inodes of host files: what is known of one path of an export.
 
 use super::children::Children;
-use super::descriptors::{Descriptor, Descriptors, Use};
+use super::descriptors::{Descriptor, Descriptors, Use, note_open_after_look};
 use super::file::HostFileDescription;
 use super::file_system::{HostFileSystem, Moment};
 use super::protocol;
@@ -211,6 +211,9 @@ impl HostInode {
             return Ok(descriptor);
         }
         let path = self.path()?;
+        if wanted == Use::Read && self.is_fresh() {
+            note_open_after_look();
+        }
         let moment = self.file_system.moment();
         let stable = self.file_system.is_stable();
         let (descriptor, stat) =

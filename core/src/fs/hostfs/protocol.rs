@@ -4,7 +4,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 use capsid_platform::{Errno, HostFile, platform};
 use capsid_wire::message::{
-    OPEN_NO_DONATION, OPEN_NO_HANDLE, SET_ATIME, SET_MODE, SET_MTIME, SET_OWNER, SET_SIZE,
+    LOOKUP_HANDLE, LOOKUP_OPEN, OPEN_NO_DONATION, OPEN_NO_HANDLE, SET_ATIME, SET_MODE, SET_MTIME,
+    SET_OWNER, SET_SIZE,
 };
 use capsid_wire::{HostStat, LookupReply, Operation, Reply, Request};
 
@@ -43,7 +44,7 @@ fn call_for_stat(operation: Operation, args: &[u64], data: &[u8]) -> Result<Host
 }
 
 /// What a look-up brought.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Looked {
     /// Attributes of the components after the skipped ones, as far as it came.
     pub(super) components: Vec<HostStat>,
@@ -51,11 +52,24 @@ pub(super) struct Looked {
     pub(super) error: Option<Errno>,
     /// The target, if the last one is a symlink.
     pub(super) target: Vec<u8>,
+    /// The last one, open for reading, if that was wanted and it is a regular file.
+    pub(super) opened: Option<(HostFile, u64)>,
 }
 
-/// Looks up the components of `path` after the first `skip`.
-pub(super) fn lookup(export: u64, path: &[u8], skip: usize) -> Result<Looked, Errno> {
-    let args = [export, 0, skip as u64];
+/// Looks up the components of `path` after the first `skip`, and opens the last for reading if
+/// `open` says what to keep.
+pub(super) fn lookup(
+    export: u64,
+    path: &[u8],
+    skip: usize,
+    open: Option<Keep>,
+) -> Result<Looked, Errno> {
+    let flags = match open {
+        None => 0,
+        Some(Keep::Descriptor) => LOOKUP_OPEN,
+        Some(Keep::Both | Keep::Handle) => LOOKUP_OPEN | LOOKUP_HANDLE,
+    };
+    let args = [export, flags, skip as u64];
     let (reply, data) = call(Operation::Lookup, &args, path, LOOKUP_BYTES)?;
     let outcome = LookupReply::from_value(reply.value);
     let count = usize::try_from(outcome.components).map_err(|_| Errno::EIO)?;
@@ -65,7 +79,12 @@ pub(super) fn lookup(export: u64, path: &[u8], skip: usize) -> Result<Looked, Er
         .chunks_exact(HostStat::BYTES)
         .map(|bytes| HostStat::from_bytes(bytes).ok_or(Errno::EIO))
         .collect::<Result<_, _>>()?;
+    let handle = match target.try_into() {
+        Ok(bytes) if flags & LOOKUP_HANDLE != 0 => u64::from_le_bytes(bytes),
+        _ => 0,
+    };
     Ok(Looked {
+        opened: reply.donated.map(|file| (HostFile(file), handle)),
         components,
         error: (outcome.error != 0).then(|| Errno::from_raw(outcome.error.into())),
         target: target.to_vec(),
@@ -75,7 +94,7 @@ pub(super) fn lookup(export: u64, path: &[u8], skip: usize) -> Result<Looked, Er
 /// Attributes of one path.
 pub(super) fn stat(export: u64, path: &[u8]) -> Result<HostStat, Errno> {
     let depth = path.split(|&byte| byte == b'/').count();
-    let looked = lookup(export, path, depth - 1)?;
+    let looked = lookup(export, path, depth - 1, None)?;
     match (looked.components.last(), looked.error) {
         (Some(stat), None) => Ok(*stat),
         (_, error) => Err(error.unwrap_or(Errno::EIO)),
@@ -131,7 +150,10 @@ pub(super) fn close(handles: &[u64]) {
     let Some((first, more)) = handles.split_first() else {
         return;
     };
-    let more: Vec<u8> = more.iter().flat_map(|handle| handle.to_le_bytes()).collect();
+    let more: Vec<u8> = more
+        .iter()
+        .flat_map(|handle| handle.to_le_bytes())
+        .collect();
     // A broker that is gone has closed them too.
     let _ = call(Operation::Close, &[*first], &more, 0);
 }

@@ -202,7 +202,9 @@ impl AddressSpace {
         {
             return Ok(start);
         }
-        let padded = length.checked_add(TRAMPOLINE_GAP_BYTES).ok_or(Errno::ENOMEM)?;
+        let padded = length
+            .checked_add(TRAMPOLINE_GAP_BYTES)
+            .ok_or(Errno::ENOMEM)?;
         let start = map.find_free(padded, align).ok_or(Errno::ENOMEM)?;
         if let Some(gap) = GuestRange::new(GuestAddr(start + length), TRAMPOLINE_GAP_BYTES) {
             map.tree.insert_gap(gap);

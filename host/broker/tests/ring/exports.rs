@@ -2,7 +2,9 @@
 
 use crate::client::{Client, Reply, Scratch, export, place};
 use capsid_broker::export::{Export, Readers, Scope, Stability};
-use capsid_wire::message::{LOOKUP_OPEN, OPEN_NO_HANDLE, SET_MODE, SET_MTIME, SET_SIZE};
+use capsid_wire::message::{
+    LOOKUP_HANDLE, LOOKUP_OPEN, OPEN_NO_HANDLE, SET_MODE, SET_MTIME, SET_SIZE,
+};
 use capsid_wire::{HostStat, LookupReply, Operation};
 use rustix::io::Errno;
 use std::io::{Read, Write};
@@ -79,6 +81,36 @@ fn one_look_up_walks_a_path() {
     assert_eq!(stats(&reply).0.components, 1);
     let reply = lookup("file", 0, u64::MAX);
     assert_eq!(stats(&reply).0.components, 0);
+}
+
+#[test]
+fn a_look_up_can_open_what_it_finds() {
+    let (_scratch, client) = client(false);
+    let look = |path: &str| {
+        let flags = LOOKUP_OPEN | LOOKUP_HANDLE;
+        client.call(Operation::Lookup, &[0, flags, 0], path.as_bytes())
+    };
+    let handle = |reply: &Reply| {
+        let (outcome, _, rest) = stats(reply);
+        assert_eq!((outcome.components, outcome.error), (1, 0));
+        assert!(reply.donated.is_some());
+        u64::from_le_bytes(rest.try_into().expect("a handle"))
+    };
+    let handles = [look("file"), look("file")].map(|reply| handle(&reply));
+    assert_ne!(handles[0], handles[1]);
+    let stat = client.call(Operation::StatHandle, &[handles[1]], b"");
+    assert_eq!(stat.error, 0);
+    // Both are closed by one request, whatever else it names.
+    let more = [u64::MAX, handles[1]].map(u64::to_le_bytes).concat();
+    let closed = client.call(Operation::Close, &[handles[0]], &more);
+    assert_eq!(error(&closed), Errno::BADF);
+    for handle in handles {
+        let stat = client.call(Operation::StatHandle, &[handle], b"");
+        assert_eq!(error(&stat), Errno::BADF);
+    }
+    for path in ["dir", "link", "none"] {
+        assert!(look(path).donated.is_none(), "{path}");
+    }
 }
 
 #[test]
