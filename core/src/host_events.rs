@@ -43,7 +43,7 @@ pub fn listen() {
     }
     let listener = Box::new(Listener);
     if platform()
-        .spawn(SpawnKind::Process, listener, &Registers::default())
+        .spawn(SpawnKind::EmptyProcess, listener, &Registers::default())
         .is_err()
     {
         LISTENING.store(false, Ordering::Release);
@@ -66,8 +66,6 @@ struct Listener;
 
 impl GuestThread for Listener {
     fn enter(&mut self, _entry: Entry, _registers: &mut Registers) -> Resume {
-        // The copy of the guest's memory that came with the process would only cost.
-        let _ = platform().unmap(platform().info().guest_range);
         loop {
             match wait_events(0) {
                 Ok(reply) => dispatch(reply.value),

@@ -171,9 +171,7 @@ pub trait Platform: Sync {
     /// inherits the calling guest thread's extended (vector) state.
     ///
     /// [`SpawnKind::Process`] gives the child a copy of the guest's memory, private mappings
-    /// copy-on-write; library-OS memory stays shared. While a thread makes an
-    /// [`SpawnKind::EmptyProcess`], no other of its guest process may make a copy. `EAGAIN` or
-    /// `ENOMEM` when the host refuses.
+    /// copy-on-write; library-OS memory stays shared. `EAGAIN` or `ENOMEM` when the host refuses.
     fn spawn(
         &self,
         kind: SpawnKind,

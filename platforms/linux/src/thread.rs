@@ -3,6 +3,7 @@
 use crate::area::{self, Block, FREE_BLOCKS, PENDING_ENTRY, PENDING_WAIT, ThreadArea};
 use crate::boot::{EXIT_ORDERLY, KICK_SIGNAL};
 use crate::frame::{self, Signals};
+use crate::lock::Lock;
 use crate::memory::{self, AtFork};
 use crate::{broker, gate, host, signal, start, statistics, wait};
 use alloc::boxed::Box;
@@ -163,6 +164,9 @@ pub fn prepare(
     Ok(block)
 }
 
+/// Held by who makes a process from the host process with this number, modulo their count.
+static FORKING: [Lock; 64] = [const { Lock::new() }; 64];
+
 /// Starts a guest thread; see [`capsid_platform::Platform::spawn`].
 pub fn spawn(
     kind: SpawnKind,
@@ -190,6 +194,12 @@ pub fn spawn(
     } else {
         0
     };
+    // What a fork copies is set for the whole process: one at a time.
+    let _alone = (kind != SpawnKind::Thread).then(|| {
+        // SAFETY: the calling thread's own area.
+        let (process, _) = host_numbers(unsafe { &*parent });
+        FORKING[process as usize % FORKING.len()].lock()
+    });
     if kind == SpawnKind::EmptyProcess {
         memory::set_at_fork(AtFork::Leave);
     }

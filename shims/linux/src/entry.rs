@@ -255,8 +255,7 @@ impl Task {
         // The memory that they lie in stays here.
         release_guest_words(&self.thread);
         let task = Box::new(Task::executing(self.thread.clone(), program));
-        let spawn = || platform().spawn(SpawnKind::EmptyProcess, task, registers);
-        match memory.space.keep_from_forking(spawn) {
+        match platform().spawn(SpawnKind::EmptyProcess, task, registers) {
             Ok(_) => {
                 memory.users.fetch_sub(1, Ordering::SeqCst);
                 self.resume_parent(registers)

@@ -179,13 +179,6 @@ impl AddressSpace {
         spawn(copy)
     }
 
-    /// Calls `spawn`, which makes a process without a copy of this one's memory, while nobody makes
-    /// one with.
-    pub fn keep_from_forking<R>(&self, spawn: impl FnOnce() -> R) -> R {
-        let _map = self.map.lock();
-        spawn()
-    }
-
     /// Takes from a copied process what it does not inherit, `MADV_DONTFORK` and
     /// `MADV_WIPEONFORK`. Called in that process, before it runs guest code.
     pub fn finish_fork(&self) {
