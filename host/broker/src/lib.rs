@@ -22,6 +22,7 @@ pub mod limits;
 pub mod log;
 pub mod lookup;
 pub mod outcome;
+pub mod own_memory;
 pub mod paths;
 pub mod processes;
 pub mod program;

@@ -1,10 +1,10 @@
 //! The sandbox program: where it is, and what is executed to start it.
 
 use crate::error::Error;
+use crate::own_memory::mapping_at;
 use capsid_platform_linux::loader;
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::Errno;
-use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// Bytes that start a page of memory and of the file, so that the file can be mapped from there.
@@ -49,28 +49,13 @@ impl Program {
 fn in_own_file() -> Option<(OwnedFd, u64)> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let file = rustix::fs::open(c"/proc/self/exe", flags, Mode::empty()).ok()?;
-    let offset = offset_in_file(PROGRAM.0.as_ptr() as u64)?;
+    let address = PROGRAM.0.as_ptr() as u64;
+    let mapping = mapping_at(address)?;
+    let offset = mapping.offset + (address - mapping.start);
     let mut start = [0; PAGE as usize];
     let length = rustix::io::pread(&file, &mut start, offset).ok()?;
     let same = length == start.len() && PROGRAM.0.get(..length) == Some(&start[..]);
     (same && offset.is_multiple_of(PAGE)).then_some((file, offset))
-}
-
-/// Where in its file an address of ours is mapped from: proc_pid_maps(5).
-fn offset_in_file(address: u64) -> Option<u64> {
-    let mut maps = String::new();
-    let mut file = std::fs::File::open("/proc/self/maps").ok()?;
-    file.read_to_string(&mut maps).ok()?;
-    maps.lines().find_map(|line| {
-        let mut words = line.split_ascii_whitespace();
-        let (start, end) = words.next()?.split_once('-')?;
-        let number = |text| u64::from_str_radix(text, 16).ok();
-        let (start, end) = (number(start)?, number(end)?);
-        let offset = number(words.nth(1)?)?;
-        (start..end)
-            .contains(&address)
-            .then_some(offset + (address - start))
-    })
 }
 
 /// Puts bytes into memory that cannot change and can be executed.

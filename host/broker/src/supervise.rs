@@ -5,6 +5,7 @@
 //! listen yet, or has left an earlier one lying for [`PATIENCE`], or a second one comes meanwhile.
 
 use crate::outcome::End;
+use crate::own_memory::drop_startup_text;
 use crate::processes::Processes;
 use crate::service::Shared;
 use crate::signals::{SignalInbox, asks_to_end, stop_self};
@@ -15,6 +16,9 @@ use std::time::{Duration, Instant};
 
 /// How long a sandbox may leave a signal lying that asks it to end.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long after its start a sandbox is taken for one that stays.
+const SETTLED: Duration = Duration::from_millis(100);
 
 /// Why a run is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +40,16 @@ pub fn supervise(
 ) -> Verdict {
     let timeout = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let mut unanswered: Option<(i32, Instant)> = None;
+    let mut settling = Instant::now().checked_add(SETTLED);
     loop {
         if let Some(end) = shared.outcome.get() {
             return Verdict::Ended(end);
         }
         let now = Instant::now();
+        if settling.is_some_and(|settling| settling <= now) {
+            settling = None;
+            drop_startup_text();
+        }
         if timeout.is_some_and(|timeout| timeout <= now) {
             return Verdict::TimedOut;
         }
@@ -51,7 +60,7 @@ pub fn supervise(
                 return Verdict::Signalled(signal);
             }
         }
-        let deadline = [timeout, unanswered.map(|(_, deadline)| deadline)]
+        let deadline = [timeout, settling, unanswered.map(|(_, deadline)| deadline)]
             .into_iter()
             .flatten()
             .min();
