@@ -42,6 +42,20 @@ pub enum Trap {
     Interrupt,
 }
 
+/// What a thread does first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Role {
+    /// It runs a guest thread; without one, it is the sandbox's first and makes it.
+    Guest,
+    /// It waits for one: see [`crate::spare`].
+    Spare,
+    /// It was given one, perhaps before its first moment.
+    Given,
+    /// It makes spare ones.
+    Nursery,
+}
+
 /// What the gate and the signal handlers keep for one thread. The GS base points to it.
 #[repr(C, align(64))]
 pub struct ThreadArea {
@@ -63,6 +77,8 @@ pub struct ThreadArea {
     pub trap: Trap,
     /// What this thread runs; `None` before its start and after its end.
     pub thread: UnsafeCell<Option<Box<dyn GuestThread>>>,
+    /// A [`Role`].
+    pub role: AtomicU32,
     /// The host process, as the sandbox sees it.
     pub host_process: AtomicU32,
     /// The host thread; the host stores it when it makes the thread.

@@ -3,8 +3,8 @@
 //! Each function here is called by [`crate::gate`] on the kernel stack and returns which exit to
 //! take: [`FAST`] or [`FULL`].
 
-use crate::area::{Block, ThreadArea, Trap};
-use crate::{signal, start, statistics, thread};
+use crate::area::{Block, Role, ThreadArea, Trap};
+use crate::{signal, spare, start, statistics, thread};
 use capsid_platform::{Entry, GuestAddr, Resume};
 use core::sync::atomic::Ordering;
 
@@ -64,6 +64,15 @@ pub unsafe extern "C" fn trap(area: *mut ThreadArea) -> u64 {
 /// # Safety
 /// As for [`syscall`].
 pub unsafe extern "C" fn start_thread(area: *mut ThreadArea) -> u64 {
+    // SAFETY: the field is an atomic.
+    let role = unsafe { (*area).role.load(Ordering::Acquire) };
+    if role == Role::Nursery as u32 {
+        spare::run_nursery();
+    }
+    if role == Role::Spare as u32 || role == Role::Given as u32 {
+        // SAFETY: the caller's promise, passed on.
+        unsafe { spare::wait_for_thread(area) };
+    }
     // SAFETY: only the thread itself touches the field.
     if unsafe { (*(*area).thread.get()).is_none() } {
         // SAFETY: the caller's promise, passed on.

@@ -32,6 +32,7 @@ pub mod memory;
 pub mod platform;
 pub mod program;
 pub mod signal;
+pub mod spare;
 pub mod start;
 pub mod statistics;
 pub mod surface;

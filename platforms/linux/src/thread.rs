@@ -1,11 +1,11 @@
 //! Guest threads and guest processes: clone(2), the end of a thread, tokens and kicks.
 
-use crate::area::{self, Block, FREE_BLOCKS, PENDING_ENTRY, PENDING_WAIT, ThreadArea};
+use crate::area::{self, Block, FREE_BLOCKS, PENDING_ENTRY, PENDING_WAIT, Role, ThreadArea};
 use crate::boot::{EXIT_ORDERLY, KICK_SIGNAL};
 use crate::frame::{self, Signals};
 use crate::lock::Lock;
 use crate::memory::{self, AtFork};
-use crate::{broker, gate, host, signal, start, statistics, wait};
+use crate::{broker, gate, host, signal, spare, start, statistics, wait};
 use alloc::boxed::Box;
 use capsid_platform::{Errno, GuestThread, Registers, SpawnKind, ThreadToken};
 use capsid_wire::{Operation, Request};
@@ -116,10 +116,17 @@ fn host_numbers(area: &ThreadArea) -> (u32, u32) {
 /// How many low bits of a token are the block's index.
 const TOKEN_BLOCK_BITS: u32 = 16;
 
-fn token(block: Block) -> ThreadToken {
+/// The token of the thread that has a block now.
+pub fn token(block: Block) -> ThreadToken {
     // SAFETY: blocks stay mapped; the field is an atomic.
     let generation = unsafe { (*block.area()).generation.load(Ordering::Relaxed) };
     ThreadToken(generation << TOKEN_BLOCK_BITS | block.0 as u64)
+}
+
+/// The block that a token's thread has or had.
+pub fn block_of(token: ThreadToken) -> Block {
+    let index = token.0 & ((1 << TOKEN_BLOCK_BITS) - 1);
+    Block(index as usize)
 }
 
 /// The token of the calling thread.
@@ -152,6 +159,7 @@ pub fn prepare(
         (*area).calls = 0;
         (*area).pending.store(0, Ordering::Relaxed);
         (&raw mut (*area).thread).write(core::cell::UnsafeCell::new(thread));
+        (*area).role.store(Role::Guest as u32, Ordering::Relaxed);
         (*area).host_process.store(host_process, Ordering::Relaxed);
         (*area).host_thread.store(0, Ordering::Relaxed);
         (*area).waiting.store(0, Ordering::Relaxed);
@@ -173,21 +181,47 @@ pub fn spawn(
     thread: Box<dyn GuestThread>,
     registers: &Registers,
 ) -> Result<ThreadToken, Errno> {
+    if kind != SpawnKind::EmptyProcess {
+        return clone(kind, Role::Guest, Some(thread), registers);
+    }
+    spare::give(thread, registers).or_else(|thread| {
+        let token = clone(kind, Role::Guest, Some(thread), registers)?;
+        spare::made_on_demand();
+        Ok(token)
+    })
+}
+
+/// Starts a process of the library OS's own, for [`crate::spare`].
+pub fn spawn_for(role: Role) -> Result<ThreadToken, Errno> {
+    clone(SpawnKind::EmptyProcess, role, None, &Registers::default())
+}
+
+fn clone(
+    kind: SpawnKind,
+    role: Role,
+    thread: Option<Box<dyn GuestThread>>,
+    registers: &Registers,
+) -> Result<ThreadToken, Errno> {
     let parent = area::current();
     let (flags, host_process) = match kind {
         // SAFETY: the calling thread's own area.
         SpawnKind::Thread => (THREAD_FLAGS, host_numbers(unsafe { &*parent }).0),
         SpawnKind::Process | SpawnKind::EmptyProcess => (PROCESS_FLAGS, ITS_OWN),
     };
-    let block = prepare(Some(thread), registers, host_process)?;
+    let block = prepare(thread, registers, host_process)?;
     let child = block.area();
     // SAFETY: both areas belong to this thread until the child runs.
-    unsafe { (*child).xmm = (*parent).xmm };
+    unsafe {
+        (*child).xmm = (*parent).xmm;
+        // A thread without a guest's must not be taken for the sandbox's first.
+        (*child).role.store(role as u32, Ordering::Relaxed);
+    }
     let frame = frame::build(
         block,
         gate::capsid_start_entry as *const () as usize,
         Signals::Open,
     );
+    // The thread may have ended, and another have its block, when we look again.
     let token = token(block);
     let fs_base = if start::is_user_address(registers.fs_base) {
         registers.fs_base
@@ -271,14 +305,12 @@ pub unsafe fn load_frame(frame: usize) -> ! {
 
 /// Interrupts a thread; see [`capsid_platform::Platform::kick`].
 pub fn kick(token: ThreadToken) {
-    let Ok(index) = usize::try_from(token.0 & ((1 << TOKEN_BLOCK_BITS) - 1)) else {
-        return;
-    };
+    let block = block_of(token);
     let generation = token.0 >> TOKEN_BLOCK_BITS;
-    if index >= crate::boot::THREAD_LIMIT {
+    if block.0 >= crate::boot::THREAD_LIMIT {
         return;
     }
-    let area = Block(index).area();
+    let area = block.area();
     // SAFETY: blocks stay mapped; the fields are atomics.
     let (alive, pending) = unsafe { (&(*area).generation, &(*area).pending) };
     if alive.load(Ordering::SeqCst) != generation {

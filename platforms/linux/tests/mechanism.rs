@@ -163,6 +163,11 @@ fn the_heap_keeps_what_it_holds() {
 }
 
 #[test]
+fn empty_processes_have_no_guest_memory_whoever_made_them() {
+    ok("empty-processes");
+}
+
+#[test]
 fn clocks_and_deadlines_work() {
     ok("time");
 }

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use capsid_core::Errno;
 use capsid_core::memory::{AddressSpace, MapRequest, MemoryLimits, Placement, VmaFlags};
 use capsid_core::random;
-use capsid_platform::{GuestAddr, PAGE_SIZE, Protection, Registers, platform};
+use capsid_platform::{Clock, GuestAddr, PAGE_SIZE, Protection, Registers, platform};
 use core::sync::atomic::Ordering;
 
 /// Where a position-independent program goes, as on Linux: two thirds up the usual address space.
@@ -117,8 +117,9 @@ fn load_program(thread: &Thread, program: &Prepared, moved: bool) -> Result<Star
     let memory = Arc::new(ProcessMemory::new(AddressSpace::new(seed)));
     *process.memory.lock() = memory.clone();
     if moved {
-        // The host counts the new host process's time from 0.
-        process.usage.cpu_base_ns.store(0, Ordering::Relaxed);
+        // What the new host process did before is not the program's.
+        let now = platform().now(Clock::ProcessCpu);
+        process.usage.cpu_base_ns.store(now, Ordering::Relaxed);
     } else {
         old.users.fetch_sub(1, Ordering::SeqCst);
     }

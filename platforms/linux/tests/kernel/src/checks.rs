@@ -2,16 +2,18 @@
 //! sandbox.
 
 use crate::kernel::{DATA, range};
+use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 use capsid_platform::{
-    Advice, AtomicOp, Backing, Clock, Errno, GuestAddr, HostFile, IoSource, IoTarget, PoolPage,
-    Protection, Sharing, WaitMode, WaitOutcome, platform,
+    Advice, AtomicOp, Backing, Clock, Entry, Errno, GuestAddr, GuestThread, HostFile, IoSource,
+    IoTarget, PoolPage, Protection, Registers, Resume, Sharing, SpawnKind, WaitMode, WaitOutcome,
+    platform,
 };
 use capsid_wire::{Operation, Request};
 use core::arch::x86_64::_rdtsc;
 use core::hint::black_box;
-use core::sync::atomic::AtomicU32;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 /// The check called `name`.
 pub fn find(name: &str) -> Option<fn()> {
@@ -23,6 +25,7 @@ pub fn find(name: &str) -> Option<fn()> {
         "sealed-read" => sealed_read,
         "heap" => heap,
         "time" => time,
+        "empty-processes" => empty_processes,
         "heap-speed" => heap_speed,
         "copy-speed" => copy_speed,
         _ => return None,
@@ -247,6 +250,51 @@ fn heap() {
     large.fill(1);
     large.resize(5 << 20, 1);
     assert!(large.iter().all(|byte| *byte == 1));
+}
+
+/// A thread that sees whether it has guest memory, says so, and ends.
+struct Visitor(&'static AtomicU32);
+
+impl GuestThread for Visitor {
+    fn enter(&mut self, entry: Entry, registers: &mut Registers) -> Resume {
+        assert_eq!(entry, Entry::Start);
+        assert_eq!(registers.rbx, 0x1234);
+        assert_eq!(platform().thread_pointer(), registers.fs_base);
+        let mut byte = [0];
+        assert_eq!(platform().copy_from_guest(&mut byte, GuestAddr(DATA)), 0);
+        self.0.fetch_add(1, Ordering::SeqCst);
+        platform().wake(self.0, u32::MAX);
+        Resume::Exit
+    }
+}
+
+/// More than are made on demand: the later ones were made ahead.
+fn empty_processes() {
+    static VISITS: AtomicU32 = AtomicU32::new(0);
+    map_data(0x1000);
+    GuestAddr(DATA).write(b"x").expect("mapped");
+    for round in 0..40u32 {
+        let registers = Registers {
+            rbx: 0x1234,
+            fs_base: 0x1000 * u64::from(round),
+            ..Registers::default()
+        };
+        platform()
+            .spawn(
+                SpawnKind::EmptyProcess,
+                Box::new(Visitor(&VISITS)),
+                &registers,
+            )
+            .expect("spawned");
+        // Two at a time, so that one finds no spare process now and then.
+        while VISITS.load(Ordering::SeqCst) < round {
+            let seen = VISITS.load(Ordering::SeqCst);
+            if seen < round {
+                platform().wait(&VISITS, seen, None, WaitMode::Uninterruptible);
+            }
+        }
+        assert_eq!(GuestAddr(DATA).read_array(), Ok(*b"x"));
+    }
 }
 
 fn time() {
