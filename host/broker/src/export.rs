@@ -69,7 +69,15 @@ enum Walked {
     /// Of a stable export.
     Stable(Mutex<HashMap<Vec<u8>, Arc<OwnedFd>>>),
     /// Of one that may change: the latest, and until when it is believed to be there.
-    Changing(Mutex<Option<(Vec<u8>, Arc<OwnedFd>, Instant)>>),
+    Changing(Mutex<Option<Latest>>),
+}
+
+/// The directory that was used last.
+#[derive(Debug)]
+struct Latest {
+    path: Vec<u8>,
+    directory: Arc<OwnedFd>,
+    until: Instant,
 }
 
 /// Whether the contents of an export may change during the run.
@@ -204,19 +212,22 @@ impl Export {
     fn latest_at(
         &self,
         path: ExportPath<'_>,
-        latest: &Mutex<Option<(Vec<u8>, Arc<OwnedFd>, Instant)>>,
+        latest: &Mutex<Option<Latest>>,
     ) -> Result<Arc<OwnedFd>, Errno> {
         let now = Instant::now();
         let mut latest = latest.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, directory, until)) = &*latest
-            && known == path.as_bytes()
-            && now < *until
+        if let Some(known) = &*latest
+            && known.path == path.as_bytes()
+            && now < known.until
         {
-            return Ok(directory.clone());
+            return Ok(known.directory.clone());
         }
         let directory = Arc::new(self.resolve(path)?);
-        let until = now + LATEST_LIFETIME;
-        *latest = Some((path.as_bytes().to_vec(), directory.clone(), until));
+        *latest = Some(Latest {
+            path: path.as_bytes().to_vec(),
+            directory: directory.clone(),
+            until: now + LATEST_LIFETIME,
+        });
         Ok(directory)
     }
 

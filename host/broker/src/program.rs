@@ -15,7 +15,7 @@ struct PageAligned<T: ?Sized>(T);
 static PROGRAM: &PageAligned<[u8]> =
     &PageAligned(*include_bytes!(concat!(env!("OUT_DIR"), "/capsid-sandbox")));
 
-const PAGE: u64 = 4096;
+const PAGE: usize = 4096;
 
 /// A program to start sandboxes from.
 #[derive(Debug)]
@@ -52,10 +52,10 @@ fn in_own_file() -> Option<(OwnedFd, u64)> {
     let address = PROGRAM.0.as_ptr() as u64;
     let mapping = mapping_at(address)?;
     let offset = mapping.offset + (address - mapping.start);
-    let mut start = [0; PAGE as usize];
+    let mut start = [0; PAGE];
     let length = rustix::io::pread(&file, &mut start, offset).ok()?;
     let same = length == start.len() && PROGRAM.0.get(..length) == Some(&start[..]);
-    (same && offset.is_multiple_of(PAGE)).then_some((file, offset))
+    (same && offset.is_multiple_of(PAGE as u64)).then_some((file, offset))
 }
 
 /// Puts bytes into memory that cannot change and can be executed.

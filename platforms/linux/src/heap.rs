@@ -283,7 +283,7 @@ mod tests {
         for class in 0..CLASSES {
             let size = size_of_class(class);
             let span = span_of(size);
-            assert!(span >= size && span % 4096 == 0, "{size}");
+            assert!(span >= size && span.is_multiple_of(4096), "{size}");
             assert!(span % size <= span / 8, "{size}: {span}");
         }
     }
