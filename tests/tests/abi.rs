@@ -30,6 +30,7 @@ programs! {
     signals_static: "signals" Static;
     processes: "processes" Dynamic;
     processes_static_pie: "processes" StaticPie;
+    spawning: "spawning" Dynamic;
     memory: "memory" Dynamic;
     memory_no_pie: "memory" NoPie;
     files: "files" Dynamic;
