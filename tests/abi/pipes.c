@@ -68,8 +68,19 @@ static void moving(void) {
     unlink(one); unlink(two);
 }
 
+static void packets(void) {
+    int p[2], q[2]; SHOW(pipe2(p, O_DIRECT | O_NONBLOCK)); SHOW(fcntl(p[0], F_GETFL)); SHOW(fcntl(p[1], F_GETFL));
+    SHOW(write(p[1], "one", 3)); SHOW(write(p[1], "three", 5)); int n = -1; ioctl(p[0], FIONREAD, &n); SHOW(n); SHOW(read(p[0], got, 100)); SHOW(read(p[0], got, 2)); CHECK(!memcmp(got, "th", 2)); SHOW(read(p[0], got, 100)); SHOW(write(p[1], "", 0)); SHOW(read(p[0], got, 100));
+    SHOW(write(p[1], big, 10000)); SHOW(read(p[0], got, 100000)); SHOW(read(p[0], got, 100000)); SHOW(read(p[0], got, 100000)); SHOW(read(p[0], got, 100000));
+    int count = 0; while (write(p[1], "x", 1) == 1) count++; SHOW(count); SHOW(events(p[1], POLLOUT)); SHOW(write(p[1], big, 5000)); SHOW(fcntl(p[1], F_SETPIPE_SZ, 4096)); SHOW(read(p[0], got, 100)); SHOW(events(p[1], POLLOUT)); SHOW(write(p[1], big, 5000)); while (read(p[0], got, 5000) > 0);
+    SHOW(write(p[1], "packet", 6)); SHOW(fcntl(p[1], F_SETFL, O_NONBLOCK)); SHOW(write(p[1], "ab", 2)); SHOW(write(p[1], "cd", 2)); SHOW(fcntl(p[1], F_SETFL, O_NONBLOCK | O_DIRECT)); SHOW(write(p[1], "last", 4)); SHOW(read(p[0], got, 100)); SHOW(read(p[0], got, 3)); SHOW(read(p[0], got, 3)); CHECK(!memcmp(got, "dla", 3)); SHOW(read(p[0], got, 3));
+    pipe2(q, O_NONBLOCK); write(p[1], "first", 5); write(p[1], "second", 6); SHOW(tee(p[0], q[1], 100, 0)); SHOW(read(q[0], got, 100)); SHOW(splice(p[0], 0, q[1], 0, 3, 0)); SHOW(read(q[0], got, 100)); SHOW(read(p[0], got, 100)); CHECK(!memcmp(got, "st", 2)); SHOW(read(p[0], got, 100));
+    struct iovec two[2] = {{"ab", 2}, {"cd", 2}}; SHOW(writev(p[1], two, 2)); SHOW(read(p[0], got, 100)); SHOW(fcntl(p[1], F_GETFL) & O_DIRECT); close(p[0]); close(p[1]); close(q[0]); close(q[1]);
+    int e = open("/dev/null", O_RDWR); SHOW(fcntl(e, F_SETFL, O_DIRECT)); close(e);
+}
+
 int main(void) {
     signal(SIGPIPE, on_pipe); alarm(30);
-    basics(); vectors(); blocking(); fifos(); moving();
+    basics(); vectors(); packets(); blocking(); fifos(); moving();
     return 0;
 }

@@ -36,7 +36,9 @@ programs! {
     files: "files" Dynamic;
     pipes: "pipes" Dynamic;
     events: "events" Dynamic;
+    shared_files: "shared_files" Dynamic;
     sockets: "sockets" Dynamic;
+    inotify: "inotify" Dynamic;
     locks: "locks" Dynamic;
     patched: "patched" Dynamic;
     patched_static: "patched" Static;

@@ -31,6 +31,11 @@ const PACKAGES: &[(&str, &str, &str)] = &[
         "/usr/include/seccomp.h",
         "the kernel headers of seccomp",
     ),
+    (
+        "inotify-tools",
+        "/usr/bin/inotifywait",
+        "watching files from scripts",
+    ),
     ("musl-tools", "/usr/bin/musl-gcc", "static musl programs"),
     ("nodejs", "/usr/bin/node", "a JIT"),
     ("perl", "/usr/bin/perl", "perl scripts"),

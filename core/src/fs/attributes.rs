@@ -1,8 +1,10 @@
 //! Attributes of files: chmod(2), chown(2), utimensat(2), truncate(2), access(2), statfs(2).
 
 use crate::credentials::{Capabilities, Credentials};
+use crate::fs::notify::{FileEvents, dentry_event};
 use crate::fs::permission::{self, Access, SET_GROUP, SET_USER};
 use crate::fs::view::View;
+use crate::fs::write_access::Hold;
 use crate::fs::{
     AttributeChange, FileKind, FileSystemStatistics, Inode, MountFlags, Path, TimeChange,
 };
@@ -13,7 +15,7 @@ impl View<'_> {
     pub fn set_mode(&self, path: &Path, mode: u32) -> Result<(), Errno> {
         permission::check_writable(path)?;
         let change = mode_change(&**path.inode(), mode, self.credentials)?;
-        path.inode().set_attributes(&change)
+        change_attributes(path, &change)
     }
 
     /// Sets owner and group; `None` leaves one alone.
@@ -25,7 +27,7 @@ impl View<'_> {
     ) -> Result<(), Errno> {
         permission::check_writable(path)?;
         let change = owner_change(&**path.inode(), user, group, self.credentials)?;
-        path.inode().set_attributes(&change)
+        change_attributes(path, &change)
     }
 
     /// Sets times; `None` leaves one alone.
@@ -47,11 +49,12 @@ impl View<'_> {
             }
             permission::check(path, Access::WRITE, self.credentials)?;
         }
-        inode.set_attributes(&AttributeChange {
+        let change = AttributeChange {
             atime,
             mtime,
             ..AttributeChange::default()
-        })
+        };
+        change_attributes(path, &change)
     }
 
     /// Sets the size of a regular file, in bytes.
@@ -62,8 +65,9 @@ impl View<'_> {
             _ => return Err(Errno::EINVAL),
         }
         permission::check(path, Access::WRITE, self.credentials)?;
+        let _briefly = Hold::to_write(path.inode())?;
         let change = size_change(&**path.inode(), size, self.credentials)?;
-        path.inode().set_attributes(&change)
+        change_attributes(path, &change)
     }
 
     /// Checks access with the view's credentials: those of
@@ -81,6 +85,13 @@ impl View<'_> {
     pub fn statistics(&self, path: &Path) -> Result<FileSystemStatistics, Errno> {
         path.mount().file_system().statistics()
     }
+}
+
+/// Changes attributes, and tells those who watch.
+fn change_attributes(path: &Path, change: &AttributeChange) -> Result<(), Errno> {
+    path.inode().set_attributes(change)?;
+    dentry_event(path.dentry(), FileEvents::of_change(change));
+    Ok(())
 }
 
 /// What chmod(2) and fchmod(2) change, once allowed: `EPERM` for others than the owner.

@@ -5,7 +5,7 @@
 //! time is only remembered while something else uses it, so that mounts and working directories
 //! keep their identity. A missing name is a map entry without a dentry.
 
-use crate::fs::{Inode, dentry_cache};
+use crate::fs::{Inode, dentry_cache, notify};
 use crate::sync::{Mutex, MutexGuard, RwLock};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -285,6 +285,7 @@ impl LockedNames<'_> {
         };
         if let Some(child) = child {
             child.unlinked.store(true, Ordering::Relaxed);
+            notify::unpin(&child);
             // What is left are names known to be missing, in a directory that is gone.
             child.take_children();
         }
@@ -327,6 +328,14 @@ impl Dentry {
             Child::Kept(child.clone())
         } else {
             Child::Used(Arc::downgrade(child))
+        }
+    }
+}
+
+impl Drop for Dentry {
+    fn drop(&mut self) {
+        if *self.unlinked.get_mut() {
+            notify::dentry_gone(&self.inode);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Open objects: what a descriptor reads, writes, polls and maps.
 
-use crate::fs::{AttributeChange, Inode, Metadata};
+use crate::fs::{AttributeChange, Inode, Metadata, StatusFlags};
 use crate::io::{Destination, Source};
 use crate::wait::{Events, WaitQueue};
 use alloc::string::String;
@@ -153,6 +153,12 @@ pub trait File: Any + Send + Sync + Debug {
     /// What mmap(2) maps, or `ENODEV`.
     fn mappable(&self) -> Result<&dyn Mappable, Errno> {
         Err(Errno::ENODEV)
+    }
+
+    /// The description has these status flags now, fcntl(2) `F_SETFL`. Called by those that have
+    /// `O_DIRECT` when made, too.
+    fn status_changed(&self, flags: StatusFlags) {
+        let _ = flags;
     }
 
     /// A descriptor of the description was closed, or it was released; `last` says that nothing

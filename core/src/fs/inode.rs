@@ -1,5 +1,6 @@
 //! Inodes and file systems: what an implementation provides.
 
+use crate::fs::write_access::WriteAccess;
 use crate::fs::{
     Attachment, AttributeChange, DeviceId, File, FileKind, Metadata, Owner, Path, StatusFlags,
 };
@@ -217,6 +218,17 @@ pub trait Inode: Any + Send + Sync + Debug {
     /// Where other parts of the library OS hang what belongs to this inode: the pipe of a FIFO,
     /// the socket bound to a name. `None` if the file system has no such nodes.
     fn attachment(&self) -> Option<&Attachment> {
+        None
+    }
+
+    /// Who writes or executes this file; `None` if it cannot be written.
+    fn write_access(&self) -> Option<&WriteAccess> {
+        None
+    }
+
+    /// The identity of the bytes ([`Mappable::identity`](crate::fs::Mappable::identity)), if this
+    /// library OS keeps them and they are mapped: who maps them must hear of a cut.
+    fn mapped_identity(&self) -> Option<(u64, u64)> {
         None
     }
 

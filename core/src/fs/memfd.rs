@@ -1,13 +1,15 @@
 //! Files that are memory, memfd_create(2), and their seals.
 
 use crate::fs::tmpfs::{Tmpfs, TmpfsOptions};
+use crate::fs::write_access::WriteAccess;
 use crate::fs::{
-    Allocation, AttributeChange, File, Inode, Mappable, Metadata, OpenFile, Owner, Path,
-    StatusFlags, WriteAt,
+    Allocation, AttributeChange, File, FileKind, FileSystem, Inode, Mappable, Metadata, OpenFile,
+    Owner, Path, StatusFlags, WriteAt,
 };
 use crate::io::{Destination, Source};
 use crate::sync::RwLock;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use bitflags::bitflags;
 use capsid_platform::Errno;
 
@@ -35,13 +37,19 @@ impl Seals {
     pub const NO_WRITE: Seals = Seals::WRITE.union(Seals::FUTURE_WRITE);
 }
 
-/// A file without a name, in memory.
+/// A file without a name, in memory. Whoever opens it, through `/proc/pid/fd`, finds its seals.
 #[derive(Debug)]
-struct Memfd {
+struct MemfdInode {
     inode: Arc<dyn Inode>,
-    file: Arc<dyn File>,
     /// Held for reading over every change of the file.
     seals: RwLock<Seals>,
+}
+
+/// The file, open.
+#[derive(Debug)]
+struct Memfd {
+    file: Arc<dyn File>,
+    inode: Arc<MemfdInode>,
 }
 
 /// Makes a file as memfd_create(2) does. Files with no seals at first may be sealed.
@@ -53,18 +61,17 @@ pub fn create(
 ) -> Result<OpenFile, Errno> {
     static FILES: spin::Once<Arc<Tmpfs>> = spin::Once::new();
     let tmpfs = FILES.call_once(|| Tmpfs::new(TmpfsOptions::default()));
-    let inode = tmpfs.unnamed(permissions, owner);
-    let file = inode.clone().open(StatusFlags::READ_WRITE)?;
-    let path = Path::detached(inode.clone(), label);
-    let memfd = Memfd {
-        inode,
-        file,
+    let inode = Arc::new(MemfdInode {
+        inode: tmpfs.unnamed(permissions, owner),
         seals: RwLock::new(seals),
-    };
-    Ok(OpenFile::at(Arc::new(memfd), StatusFlags::READ_WRITE, path))
+    });
+    let file = inode.clone().open(StatusFlags::READ_WRITE)?;
+    // Linux lets it be executed though this description can write: programs rely on it.
+    let path = Path::detached(inode, label);
+    Ok(OpenFile::at(file, StatusFlags::READ_WRITE, path))
 }
 
-impl Memfd {
+impl MemfdInode {
     /// Changes the file to `size`, if given: `EPERM` if a seal forbids it.
     fn check(&self, seals: Seals, writes: bool, size: Option<u64>) -> Result<(), Errno> {
         let forbidden = writes && seals.intersects(Seals::NO_WRITE);
@@ -84,22 +91,86 @@ impl Memfd {
     }
 }
 
+impl Inode for MemfdInode {
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        self.inode.metadata()
+    }
+
+    fn kind(&self) -> FileKind {
+        self.inode.kind()
+    }
+
+    fn file_system(&self) -> Arc<dyn FileSystem> {
+        self.inode.file_system()
+    }
+
+    fn set_attributes(&self, change: &AttributeChange) -> Result<(), Errno> {
+        let seals = self.seals.read();
+        self.check(*seals, false, change.size)?;
+        if let Some(permissions) = change.permissions
+            && seals.contains(Seals::EXECUTE)
+            && (permissions ^ self.inode.permissions()?.1) & 0o111 != 0
+        {
+            return Err(Errno::EPERM);
+        }
+        self.inode.set_attributes(change)
+    }
+
+    fn open(self: Arc<Self>, flags: StatusFlags) -> Result<Arc<dyn File>, Errno> {
+        Ok(Arc::new(Memfd {
+            file: self.inode.clone().open(flags)?,
+            inode: self,
+        }))
+    }
+
+    fn mapped_identity(&self) -> Option<(u64, u64)> {
+        self.inode.mapped_identity()
+    }
+
+    fn write_access(&self) -> Option<&WriteAccess> {
+        self.inode.write_access()
+    }
+
+    fn xattr(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
+        self.inode.xattr(name)
+    }
+
+    fn set_xattr(
+        &self,
+        name: &[u8],
+        value: &[u8],
+        create: bool,
+        replace: bool,
+    ) -> Result<(), Errno> {
+        self.inode.set_xattr(name, value, create, replace)
+    }
+
+    fn remove_xattr(&self, name: &[u8]) -> Result<(), Errno> {
+        self.inode.remove_xattr(name)
+    }
+
+    fn xattr_names(&self) -> Result<Vec<Vec<u8>>, Errno> {
+        self.inode.xattr_names()
+    }
+}
+
 impl File for Memfd {
     fn read(&self, offset: u64, destination: &mut Destination<'_>) -> Result<usize, Errno> {
         self.file.read(offset, destination)
     }
 
     fn write(&self, at: WriteAt, source: &mut Source<'_>) -> Result<(usize, u64), Errno> {
-        let seals = self.seals.read();
+        let inode = &*self.inode;
+        let seals = inode.seals.read();
         let start = match at {
             WriteAt::Offset(offset) => offset,
-            WriteAt::End => self.inode.metadata()?.size,
+            WriteAt::End => inode.metadata()?.size,
         };
         let end = start.saturating_add(source.remaining() as u64);
         if seals.contains(Seals::GROW) {
-            self.check(*seals, true, Some(end.max(self.inode.metadata()?.size)))?;
+            inode.check(*seals, true, Some(end.max(inode.metadata()?.size)))?;
         } else {
-            self.check(*seals, true, None)?;
+            inode.check(*seals, true, None)?;
         }
         self.file.write(at, source)
     }
@@ -117,14 +188,6 @@ impl File for Memfd {
     }
 
     fn set_attributes(&self, change: &AttributeChange) -> Result<(), Errno> {
-        let seals = self.seals.read();
-        self.check(*seals, false, change.size)?;
-        if let Some(permissions) = change.permissions
-            && seals.contains(Seals::EXECUTE)
-            && (permissions ^ self.inode.permissions()?.1) & 0o111 != 0
-        {
-            return Err(Errno::EPERM);
-        }
         self.inode.set_attributes(change)
     }
 
@@ -133,7 +196,7 @@ impl File for Memfd {
     }
 
     fn allocate(&self, what: Allocation, offset: u64, length: u64) -> Result<(), Errno> {
-        let seals = self.seals.read();
+        let seals = self.inode.seals.read();
         let end = offset.saturating_add(length);
         let (writes, size) = match what {
             Allocation::Extend => (false, Some(end.max(self.inode.metadata()?.size))),
@@ -141,7 +204,7 @@ impl File for Memfd {
             Allocation::Zero => (true, Some(end.max(self.inode.metadata()?.size))),
             _ => (true, None),
         };
-        self.check(*seals, writes, size)?;
+        self.inode.check(*seals, writes, size)?;
         self.file.allocate(what, offset, length)
     }
 
@@ -149,17 +212,21 @@ impl File for Memfd {
         self.file.sync(data_only)
     }
 
+    fn closed(&self, last: bool) {
+        self.file.closed(last);
+    }
+
     fn mappable(&self) -> Result<&dyn Mappable, Errno> {
         self.file.mappable()
     }
 
     fn seals(&self) -> Result<u32, Errno> {
-        Ok(self.seals.read().bits())
+        Ok(self.inode.seals.read().bits())
     }
 
     fn add_seals(&self, seals: u32) -> Result<(), Errno> {
         let new = Seals::from_bits(seals).ok_or(Errno::EINVAL)?;
-        let mut seals = self.seals.write();
+        let mut seals = self.inode.seals.write();
         if seals.contains(Seals::SEAL) {
             return Err(Errno::EPERM);
         }
@@ -175,7 +242,7 @@ impl File for Memfd {
 #[cfg(test)]
 mod tests {
     use super::{Seals, create};
-    use crate::fs::{AttributeChange, Owner, WriteAt};
+    use crate::fs::{AttributeChange, Inode, Owner, StatusFlags, WriteAt};
     use crate::io::{Destination, Source};
     use crate::test_platform::install;
     use capsid_platform::Errno;
@@ -211,6 +278,16 @@ mod tests {
         let mut bytes = [0; 8];
         assert_eq!(file.read(0, &mut Destination::kernel(&mut bytes)), Ok(4));
         assert_eq!(&bytes[..4], b"hela");
+        let again = open
+            .path()
+            .unwrap()
+            .inode()
+            .clone()
+            .open(StatusFlags::READ_WRITE)
+            .unwrap();
+        let write = again.write(WriteAt::Offset(0), &mut Source::kernel(b"j"));
+        assert_eq!(write, Err(Errno::EPERM));
+        assert_eq!(again.seals(), file.seals());
         file.add_seals(Seals::SEAL.bits()).unwrap();
         assert_eq!(file.add_seals(Seals::WRITE.bits()), Err(Errno::EPERM));
         assert_eq!(file.seals(), Ok(15));

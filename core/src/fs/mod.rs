@@ -20,6 +20,7 @@ mod metadata;
 mod mount;
 mod names;
 mod namespace;
+pub mod notify;
 mod open;
 mod open_file;
 pub mod overlay;
@@ -33,6 +34,7 @@ mod tests;
 pub mod tmpfs;
 mod view;
 mod walk;
+pub mod write_access;
 mod xattr;
 
 pub use dentry::Dentry;

@@ -1,7 +1,7 @@
 //! Mounts: where file systems hang in a namespace, mount_namespaces(7).
 
 use crate::fs::dentry::Dentry;
-use crate::fs::{FileSystem, Path};
+use crate::fs::{FileSystem, Path, notify};
 use crate::sync::{Mutex, RwLock};
 use alloc::sync::Arc;
 use bitflags::bitflags;
@@ -66,6 +66,7 @@ impl Tree {
 
 impl Drop for Tree {
     fn drop(&mut self) {
+        notify::tree_gone(&self.root);
         // Children own their parents and kept children are owned by them: cut from the top.
         let mut left = self.root.take_children();
         while let Some(dentry) = left.pop() {

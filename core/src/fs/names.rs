@@ -1,6 +1,7 @@
 //! Making and removing names: mkdir(2), mknod(2), symlink(2), link(2), unlink(2), rmdir(2).
 
 use crate::credentials::Capabilities;
+use crate::fs::notify::{FileEvents, inode_event, name_event};
 use crate::fs::permission::{self, Access, SET_GROUP, SET_USER};
 use crate::fs::view::{Place, View};
 use crate::fs::walk::LastKind;
@@ -102,6 +103,8 @@ impl View<'_> {
         permission::check(directory, Access::CHANGE_NAMES, self.credentials)?;
         let inode = directory.inode().create(name, node, mode, owner)?;
         let dentry = names.found(name, inode);
+        let kind = dentry.inode().kind();
+        name_event(directory.dentry(), name, FileEvents::CREATE, kind);
         Ok(Path::new(directory.mount().clone(), dentry))
     }
 
@@ -142,6 +145,9 @@ impl View<'_> {
         }
         directory.inode().link(name, target.inode())?;
         names.found(name, target.inode().clone());
+        inode_event(target.inode(), FileEvents::ATTRIBUTES);
+        let kind = target.kind();
+        name_event(directory.dentry(), name, FileEvents::CREATE, kind);
         Ok(())
     }
 
@@ -187,6 +193,9 @@ impl View<'_> {
         }
         directory.inode().unlink(name)?;
         names.missing(name);
+        inode_event(victim.inode(), FileEvents::ATTRIBUTES);
+        let kind = victim.inode().kind();
+        name_event(directory.dentry(), name, FileEvents::DELETE, kind);
         drop(names);
         Ok(())
     }
@@ -217,6 +226,8 @@ impl View<'_> {
         directory.inode().remove_directory(name)?;
         names.missing(name);
         drop(inside);
+        let kind = FileKind::Directory;
+        name_event(directory.dentry(), name, FileEvents::DELETE, kind);
         Ok(())
     }
 }

@@ -3,11 +3,13 @@
 use crate::credentials::Capabilities;
 use crate::fs::attributes::size_change;
 use crate::fs::dentry::Dentry;
+use crate::fs::notify::{self, FileEvents, file_event, name_event};
 use crate::fs::permission::{self, Access, SET_GROUP};
 use crate::fs::view::{Place, View};
 use crate::fs::walk::{LastKind, Walk};
+use crate::fs::write_access::Hold;
 use crate::fs::{
-    DirectoryFile, FileKind, LookupFlags, MountFlags, NewNode, OpenFile, Path, PathFile,
+    DirectoryFile, FileKind, Inode, LookupFlags, MountFlags, NewNode, OpenFile, Path, PathFile,
     StatusFlags, special,
 };
 use alloc::sync::Arc;
@@ -99,8 +101,11 @@ impl View<'_> {
             Target::Existing(path) => self.open_path(path, options),
             Target::Created(path) => {
                 let flags = self.effective_flags(&path, options.flags);
+                let hold = writing(path.inode(), options.flags)?;
                 let file = path.inode().clone().open(flags)?;
-                Ok(OpenFile::at(file, options.flags, path))
+                Ok(opened(
+                    OpenFile::at(file, options.flags, path).holding(hold),
+                ))
             }
         }
     }
@@ -133,10 +138,21 @@ impl View<'_> {
         {
             return Err(Errno::EPERM);
         }
-        if kind == FileKind::Regular && options.creation.contains(CreationFlags::TRUNCATE) {
-            path.inode()
-                .set_attributes(&size_change(&**path.inode(), 0, self.credentials)?)?;
-        }
+        let truncates =
+            kind == FileKind::Regular && options.creation.contains(CreationFlags::TRUNCATE);
+        let hold = if kind == FileKind::Regular {
+            writing(path.inode(), flags)?
+        } else {
+            None
+        };
+        let change = if truncates {
+            let _briefly = Hold::to_write(path.inode())?;
+            let change = size_change(&**path.inode(), 0, self.credentials)?;
+            path.inode().set_attributes(&change)?;
+            Some(change)
+        } else {
+            None
+        };
         let inode = path.inode().clone();
         let effective = self.effective_flags(&path, flags);
         let file = match kind {
@@ -148,7 +164,12 @@ impl View<'_> {
             }
             _ => inode.open(effective)?,
         };
-        Ok(OpenFile::at(file, flags, path))
+        let file = opened(OpenFile::at(file, flags, path).holding(hold));
+        if let Some(change) = change {
+            // Linux opens before it cuts.
+            notify::attributes_changed(&file, &change);
+        }
+        Ok(file)
     }
 
     /// Walks like open with `O_CREAT`: a dangling symlink at the end is created through.
@@ -216,6 +237,7 @@ impl View<'_> {
         let mode = self.new_mode(options.mode & 0o7777, owner.group, inherits);
         let inode = dentry.inode().create(name, NewNode::Regular, mode, owner)?;
         let child = names.found(name, inode);
+        name_event(dentry, name, FileEvents::CREATE, FileKind::Regular);
         Ok(Created::New(Path::new(directory.mount().clone(), child)))
     }
 
@@ -255,13 +277,26 @@ impl View<'_> {
         let label = alloc::format!("#{number}");
         let dentry = Dentry::unnamed(directory.dentry(), inode.clone(), label.as_bytes());
         let path = Path::new(directory.mount().clone(), dentry);
+        let hold = writing(&inode, options.flags)?;
         let file = inode.open(self.effective_flags(&path, options.flags))?;
-        Ok(OpenFile::at(
-            file,
-            options.flags - StatusFlags::DIRECTORY,
-            path,
-        ))
+        let flags = options.flags - StatusFlags::DIRECTORY;
+        Ok(opened(OpenFile::at(file, flags, path).holding(hold)))
     }
+}
+
+/// What a description that can write holds: `ETXTBSY` for a program that is executed.
+fn writing(inode: &Arc<dyn Inode>, flags: StatusFlags) -> Result<Option<Hold>, Errno> {
+    if flags.writable() {
+        Hold::to_write(inode)
+    } else {
+        Ok(None)
+    }
+}
+
+/// Tells those who watch that a file was opened.
+fn opened(file: OpenFile) -> OpenFile {
+    file_event(&file, FileEvents::OPEN);
+    file
 }
 
 /// What creating found under its lock.

@@ -1,6 +1,8 @@
 //! Open file descriptions, open(2).
 
 use crate::fs::locks::{self, LockOwner};
+use crate::fs::notify::{FileEvents, file_event};
+use crate::fs::write_access::Hold;
 use crate::fs::{File, Path};
 use crate::sync::Mutex;
 use alloc::sync::{Arc, Weak};
@@ -84,6 +86,8 @@ pub struct OpenFile {
     pub position: Mutex<u64>,
     flags: AtomicU32,
     path: Option<Path>,
+    /// Keeps what it can write from being executed.
+    hold: Option<Hold>,
     observers: Mutex<Vec<Weak<dyn DescriptionObserver>>>,
     /// The number under which it holds locks of its own; 0 while it never held any.
     lock_owner: AtomicU64,
@@ -95,11 +99,15 @@ impl OpenFile {
     /// Makes a description of an object that was not opened by name.
     #[must_use]
     pub fn new(file: Arc<dyn File>, flags: StatusFlags) -> OpenFile {
+        if flags.contains(StatusFlags::DIRECT) {
+            file.status_changed(flags);
+        }
         OpenFile {
             file,
             position: Mutex::new(0),
             flags: AtomicU32::new(flags.bits()),
             path: None,
+            hold: None,
             observers: Mutex::new(Vec::new()),
             lock_owner: AtomicU64::new(0),
             signal_owner: AtomicI32::new(0),
@@ -112,6 +120,13 @@ impl OpenFile {
         let mut open = OpenFile::new(file, flags);
         open.path = Some(path);
         open
+    }
+
+    /// Takes along what keeps the file from being executed.
+    #[must_use]
+    pub(super) fn holding(mut self, hold: Option<Hold>) -> OpenFile {
+        self.hold = hold;
+        self
     }
 
     /// Where it was opened; `None` for an object without a name.
@@ -130,8 +145,9 @@ impl OpenFile {
     pub fn set_flags(&self, flags: StatusFlags) {
         let settable = StatusFlags::SETTABLE;
         let kept = self.flags() - settable;
-        self.flags
-            .store((kept | (flags & settable)).bits(), Ordering::Relaxed);
+        let new = kept | (flags & settable);
+        self.flags.store(new.bits(), Ordering::Relaxed);
+        self.file.status_changed(new);
     }
 }
 
@@ -169,6 +185,13 @@ impl OpenFile {
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
+        let writable = self.flags().writable();
+        let closed = if writable {
+            FileEvents::CLOSE_WRITE
+        } else {
+            FileEvents::CLOSE_NO_WRITE
+        };
+        file_event(self, closed);
         let lock_owner = *self.lock_owner.get_mut();
         if lock_owner != 0 {
             locks::release_owner(LockOwner::numbered(lock_owner));

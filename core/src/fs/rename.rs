@@ -2,6 +2,7 @@
 
 use crate::fs::dentry::Dentry;
 use crate::fs::names::check_length;
+use crate::fs::notify::{self, Moved};
 use crate::fs::permission::{self, Access};
 use crate::fs::view::{Place, View, lock_both};
 use crate::fs::walk::LastKind;
@@ -92,6 +93,8 @@ impl View<'_> {
                 new_names.vacate(new.name);
                 new_names.adopt(new.name, &source);
                 old_names.adopt(old.name, &target);
+                notify::renamed(&moved(old, new, &source, None));
+                notify::renamed(&moved(new, old, &target, None));
             }
             return Ok(());
         }
@@ -102,6 +105,7 @@ impl View<'_> {
             old_names.vacate(old.name);
         }
         new_names.adopt(new.name, &source);
+        notify::renamed(&moved(old, new, &source, target.as_ref()));
         Ok(())
     }
 
@@ -146,6 +150,21 @@ impl View<'_> {
             return Err(Errno::EBUSY);
         }
         Ok(())
+    }
+}
+
+/// The move of `source` from one side to the other, for those who watch.
+fn moved<'a>(
+    from: &'a Side<'_>,
+    to: &'a Side<'_>,
+    source: &'a Arc<Dentry>,
+    replaced: Option<&'a Arc<Dentry>>,
+) -> Moved<'a> {
+    Moved {
+        from: (from.directory.dentry(), from.name),
+        to: (to.directory.dentry(), to.name),
+        inode: source.inode(),
+        replaced: replaced.map(|replaced| replaced.inode()),
     }
 }
 

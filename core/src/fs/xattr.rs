@@ -1,6 +1,7 @@
 //! Extended attributes and who may touch which, xattr(7).
 
 use crate::credentials::Capabilities;
+use crate::fs::notify::{FileEvents, dentry_event};
 use crate::fs::permission::{self, Access, STICKY};
 use crate::fs::view::View;
 use crate::fs::{FileKind, Path};
@@ -39,13 +40,17 @@ impl View<'_> {
             return Err(Errno::E2BIG);
         }
         self.check_xattr(path, name, Use::Change)?;
-        path.inode().set_xattr(name, value, create, replace)
+        path.inode().set_xattr(name, value, create, replace)?;
+        dentry_event(path.dentry(), FileEvents::ATTRIBUTES);
+        Ok(())
     }
 
     /// Removes an attribute.
     pub fn remove_xattr(&self, path: &Path, name: &[u8]) -> Result<(), Errno> {
         self.check_xattr(path, name, Use::Change)?;
-        path.inode().remove_xattr(name)
+        path.inode().remove_xattr(name)?;
+        dentry_event(path.dentry(), FileEvents::ATTRIBUTES);
+        Ok(())
     }
 
     /// The names that the credentials may see.

@@ -3,6 +3,7 @@
 pub mod epoll;
 mod eventfd;
 pub mod pipe;
+mod pipe_contents;
 mod ring;
 mod timerfd;
 

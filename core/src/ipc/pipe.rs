@@ -1,18 +1,18 @@
 //! Pipes and FIFOs, pipe(7), fifo(7).
 
+use super::pipe_contents::{PACKET_BYTES, PipeContents, Rest};
 use crate::fs::{DetachedInode, File, FileKind, Inode, Metadata, Owner, StatusFlags, WriteAt};
 use crate::io::{Destination, Source};
-use crate::ipc::Ring;
 use crate::sync::Mutex;
 use crate::wait::{Events, WaitQueue};
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec;
 use capsid_platform::{Errno, PAGE_SIZE};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// Writes of at most this many bytes are not mixed with others (`PIPE_BUF`).
-pub const ATOMIC_BYTES: usize = 4096;
+pub const ATOMIC_BYTES: usize = PACKET_BYTES;
 /// How many bytes a new pipe holds.
 pub const DEFAULT_BYTES: usize = 65_536;
 /// The most that an unprivileged task may let one hold (`/proc/sys/fs/pipe-max-size`).
@@ -21,7 +21,7 @@ pub const MAX_BYTES: usize = 1 << 20;
 /// A pipe: what its two ends share.
 #[derive(Debug)]
 pub struct Pipe {
-    ring: Mutex<Ring>,
+    contents: Mutex<PipeContents>,
     queue: WaitQueue,
     readers: Side,
     writers: Side,
@@ -55,6 +55,8 @@ pub struct PipeEnd {
     pipe: Arc<Pipe>,
     reads: bool,
     writes: bool,
+    /// What is written stays apart (`O_DIRECT`).
+    writes_packets: AtomicBool,
     /// How often the other side had been opened when this end was.
     others_seen: u32,
     /// The other side was open when this end was opened: it may be gone before anybody asks.
@@ -105,7 +107,7 @@ pub fn open_fifo(inode: &Arc<dyn Inode>, flags: StatusFlags) -> Result<PipeEnd, 
 impl Pipe {
     fn new(node: Node) -> Arc<Pipe> {
         Arc::new(Pipe {
-            ring: Mutex::new(Ring::new(DEFAULT_BYTES)),
+            contents: Mutex::new(PipeContents::new(DEFAULT_BYTES)),
             queue: WaitQueue::new(),
             readers: Side::default(),
             writers: Side::default(),
@@ -116,7 +118,7 @@ impl Pipe {
     /// How many bytes it can hold.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.ring.lock().limit()
+        self.contents.lock().limit()
     }
 
     /// Lets it hold `bytes`, rounded up to a power of two of pages: `EBUSY` if it holds more.
@@ -127,7 +129,7 @@ impl Pipe {
             .checked_next_power_of_two()
             .filter(|&size| size <= 1 << 31)
             .ok_or(Errno::EINVAL)?;
-        self.ring.lock().set_limit(size)?;
+        self.contents.lock().set_limit(size)?;
         self.queue.wake(Events::WRITABLE);
         Ok(size)
     }
@@ -135,7 +137,7 @@ impl Pipe {
     /// How many bytes it holds.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.ring.lock().len()
+        self.contents.lock().len()
     }
 
     /// Whether it holds none.
@@ -146,40 +148,40 @@ impl Pipe {
 
     /// Puts bytes that were read, and could not be passed on, back to the front.
     pub fn unread(&self, bytes: &[u8]) -> Result<(), Errno> {
-        self.ring.lock().unread(bytes)?;
+        self.put_back(bytes, false)
+    }
+
+    fn put_back(&self, bytes: &[u8], is_packet: bool) -> Result<(), Errno> {
+        self.contents.lock().unread(bytes, is_packet)?;
         self.queue.wake(Events::READABLE);
         Ok(())
     }
 
-    /// Copies up to `count` bytes without taking them out, tee(2).
-    pub fn peek(&self, destination: &mut Destination<'_>, count: usize) -> Result<usize, Errno> {
-        self.ring.lock().peek(0, destination, count)
-    }
-
-    fn read(&self, destination: &mut Destination<'_>) -> Result<usize, Errno> {
+    /// Takes out what fits, and says whether that is a packet.
+    fn read(&self, destination: &mut Destination<'_>, rest: Rest) -> Result<(usize, bool), Errno> {
         let count = destination.remaining();
         if count == 0 {
-            return Ok(0);
+            return Ok((0, false));
         }
-        let mut ring = self.ring.lock();
-        if ring.is_empty() {
+        let mut contents = self.contents.lock();
+        if contents.is_empty() {
             // Under the lock: what the last writer wrote came before it left.
             return if self.writers.open.load(Ordering::SeqCst) == 0 {
-                Ok(0)
+                Ok((0, false))
             } else {
                 Err(Errno::EAGAIN)
             };
         }
-        let done = ring.read(destination, count)?;
-        let writable = ring.free() >= ATOMIC_BYTES;
-        drop(ring);
+        let done = contents.read(destination, count, rest)?;
+        let writable = contents.free() >= ATOMIC_BYTES;
+        drop(contents);
         if writable {
             self.queue.wake(Events::WRITABLE);
         }
         Ok(done)
     }
 
-    fn write(&self, source: &mut Source<'_>) -> Result<usize, Errno> {
+    fn write(&self, source: &mut Source<'_>, as_packets: bool) -> Result<usize, Errno> {
         let count = source.remaining();
         if count == 0 {
             return Ok(0);
@@ -187,13 +189,20 @@ impl Pipe {
         if self.readers.open.load(Ordering::SeqCst) == 0 {
             return Err(Errno::EPIPE);
         }
-        let mut ring = self.ring.lock();
-        let free = ring.free();
+        let mut contents = self.contents.lock();
+        let free = contents.free();
         if free == 0 || (count <= ATOMIC_BYTES && free < count) {
             return Err(Errno::EAGAIN);
         }
-        let done = ring.write(source, count)?;
-        drop(ring);
+        let done = if as_packets {
+            contents.write_packets(source, count)?
+        } else {
+            contents.write(source, count)?
+        };
+        drop(contents);
+        if done == 0 {
+            return Err(Errno::EAGAIN);
+        }
         self.queue.wake(Events::READABLE);
         Ok(done)
     }
@@ -227,6 +236,7 @@ impl PipeEnd {
             pipe,
             reads,
             writes,
+            writes_packets: AtomicBool::new(false),
             others_seen,
             met_others,
         }
@@ -269,21 +279,22 @@ impl File for PipeEnd {
         if !self.reads {
             return Err(Errno::EBADF);
         }
-        self.pipe.read(destination)
+        Ok(self.pipe.read(destination, Rest::Dropped)?.0)
     }
 
     fn write(&self, _at: WriteAt, source: &mut Source<'_>) -> Result<(usize, u64), Errno> {
         if !self.writes {
             return Err(Errno::EBADF);
         }
-        Ok((self.pipe.write(source)?, 0))
+        let as_packets = self.writes_packets.load(Ordering::Relaxed);
+        Ok((self.pipe.write(source, as_packets)?, 0))
     }
 
     fn readiness(&self) -> Events {
         let pipe = &*self.pipe;
         let (filled, free) = {
-            let ring = pipe.ring.lock();
-            (ring.len(), ring.free())
+            let contents = pipe.contents.lock();
+            (contents.len(), contents.free())
         };
         let mut events = Events::empty();
         if self.reads {
@@ -337,6 +348,11 @@ impl File for PipeEnd {
     fn bytes_ready(&self) -> Result<usize, Errno> {
         Ok(self.pipe.len())
     }
+
+    fn status_changed(&self, flags: StatusFlags) {
+        let packets = flags.contains(StatusFlags::DIRECT);
+        self.writes_packets.store(packets, Ordering::Relaxed);
+    }
 }
 
 impl PipeEnd {
@@ -370,7 +386,28 @@ pub fn transfer(from: &PipeEnd, to: &PipeEnd, count: usize, keep: Keep) -> Resul
     if to.pipe.readers.open.load(Ordering::SeqCst) == 0 {
         return Err(Errno::EPIPE);
     }
-    let free = to.pipe.ring.lock().free();
+    let mut done = 0;
+    while done < count {
+        let skip = if keep == Keep::Leave { done } else { 0 };
+        match transfer_piece(from, to, count - done, keep, skip) {
+            Ok(0) => break,
+            Ok(moved) => done += moved,
+            Err(_) if done > 0 => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}
+
+/// Moves bytes that belong together: a packet, or what lies before the next one.
+fn transfer_piece(
+    from: &PipeEnd,
+    to: &PipeEnd,
+    count: usize,
+    keep: Keep,
+    skip: usize,
+) -> Result<usize, Errno> {
+    let free = to.pipe.contents.lock().free();
     // Held in between, so not too many at once.
     let count = count.min(free).min(MAX_BYTES);
     if count == 0 {
@@ -378,12 +415,12 @@ pub fn transfer(from: &PipeEnd, to: &PipeEnd, count: usize, keep: Keep) -> Resul
     }
     let mut bytes = vec![0; count.min(from.pipe.len().max(1))];
     let mut target = Destination::kernel(&mut bytes);
-    let got = match keep {
-        Keep::Consume => from.pipe.read(&mut target)?,
+    let (got, is_packet) = match keep {
+        Keep::Consume => from.pipe.read(&mut target, Rest::Kept)?,
         Keep::Leave => {
             let wanted = target.remaining();
-            match from.pipe.peek(&mut target, wanted)? {
-                0 if from.pipe.writers.open.load(Ordering::SeqCst) > 0 => {
+            match from.pipe.contents.lock().peek(skip, &mut target, wanted)? {
+                (0, _) if from.pipe.writers.open.load(Ordering::SeqCst) > 0 => {
                     return Err(Errno::EAGAIN);
                 }
                 got => got,
@@ -392,9 +429,15 @@ pub fn transfer(from: &PipeEnd, to: &PipeEnd, count: usize, keep: Keep) -> Resul
     };
     bytes.truncate(got);
     let mut source = Source::kernel(&bytes);
-    let moved = to.pipe.ring.lock().write(&mut source, got)?;
+    let mut contents = to.pipe.contents.lock();
+    let moved = if is_packet {
+        contents.write_packets(&mut source, got)?
+    } else {
+        contents.write(&mut source, got)?
+    };
+    drop(contents);
     if keep == Keep::Consume && moved < got {
-        from.pipe.unread(&bytes[moved..])?;
+        from.pipe.put_back(&bytes[moved..], is_packet)?;
     }
     to.pipe.queue.wake(Events::READABLE);
     Ok(moved)

@@ -43,6 +43,21 @@ impl Kernel {
         self.tree.lock().thread(id).cloned()
     }
 
+    /// Has every process that maps a file's bytes take away the pages past the end, after the file
+    /// became shorter. The caller's are gone when this returns; others take theirs away before they
+    /// run guest code again.
+    pub fn file_shrank(&self, caller: &Process, identity: (u64, u64)) {
+        for process in self.processes() {
+            let memory = process.memory();
+            if core::ptr::eq(&raw const *process, caller) {
+                memory.space.file_shrank(identity);
+            } else if memory.space.shows(identity) {
+                memory.space.note_shrunk(identity);
+                process.state.lock().notify_all();
+            }
+        }
+    }
+
     /// Every process, zombies too, by id.
     #[must_use]
     pub fn processes(&self) -> Vec<Arc<Process>> {

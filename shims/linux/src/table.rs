@@ -339,6 +339,10 @@ table! {
     __NR_pipe2 pipe::sys_pipe2 [Pointer OpenFlags];
     __NR_eventfd eventfd::sys_eventfd [Int];
     __NR_eventfd2 eventfd::sys_eventfd2 [Int OpenFlags];
+    __NR_inotify_init inotify::sys_inotify_init [];
+    __NR_inotify_init1 inotify::sys_inotify_init1 [OpenFlags];
+    __NR_inotify_add_watch inotify::sys_inotify_add_watch [Fd Path Hex];
+    __NR_inotify_rm_watch inotify::sys_inotify_rm_watch [Fd Int];
     __NR_timerfd_create timerfd::sys_timerfd_create [Int OpenFlags];
     __NR_timerfd_settime timerfd::sys_timerfd_settime [Fd Hex Pointer Pointer];
     __NR_timerfd_gettime timerfd::sys_timerfd_gettime [Fd Pointer];

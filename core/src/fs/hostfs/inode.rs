@@ -5,6 +5,7 @@ use super::descriptors::{Descriptor, Descriptors, Use, note_open_after_look};
 use super::file::HostFileDescription;
 use super::file_system::{HostFileSystem, Moment};
 use super::protocol;
+use crate::fs::write_access::WriteAccess;
 use crate::fs::{
     Attachment, AttributeChange, DeviceId, DirectoryEntry, File, FileKind, FileSystem, Inode,
     Metadata, NewNode, Owner, RenameFlags, StatusFlags,
@@ -33,6 +34,7 @@ pub(super) struct HostInode {
     pub(super) children: Children,
     descriptors: Descriptors,
     attachment: Attachment,
+    write_access: WriteAccess,
 }
 
 /// Where an inode is.
@@ -103,6 +105,7 @@ impl HostInode {
             children: Children::default(),
             descriptors: Descriptors::default(),
             attachment: Attachment::default(),
+            write_access: WriteAccess::default(),
         })
     }
 
@@ -352,6 +355,10 @@ impl Inode for HostInode {
 
     fn attachment(&self) -> Option<&Attachment> {
         Some(&self.attachment)
+    }
+
+    fn write_access(&self) -> Option<&WriteAccess> {
+        Some(&self.write_access)
     }
 
     fn open(self: Arc<Self>, flags: StatusFlags) -> Result<Arc<dyn File>, Errno> {

@@ -1,6 +1,7 @@
 //! Inodes of the overlay: an upper inode, or lower ones, or both.
 
 use super::{Key, LowerLinks, Overlay, file};
+use crate::fs::write_access::WriteAccess;
 use crate::fs::{
     Attachment, AttributeChange, DeviceId, DirectoryEntry, File, FileKind, FileSystem, Inode,
     Metadata, NewNode, Owner, Path, RenameFlags, StatusFlags,
@@ -32,6 +33,7 @@ pub(super) struct OverlayInode {
     /// Held while it is copied up.
     pub(super) copying: Mutex<()>,
     attachment: Attachment,
+    write_access: WriteAccess,
 }
 
 /// A name in a directory of the overlay.
@@ -74,6 +76,7 @@ impl OverlayInode {
             place: Mutex::new(parts.place),
             copying: Mutex::new(()),
             attachment: Attachment::default(),
+            write_access: WriteAccess::default(),
         })
     }
 
@@ -256,6 +259,14 @@ impl Inode for OverlayInode {
             FileKind::Fifo | FileKind::Socket => Some(&self.attachment),
             _ => None,
         }
+    }
+
+    fn write_access(&self) -> Option<&WriteAccess> {
+        Some(&self.write_access)
+    }
+
+    fn mapped_identity(&self) -> Option<(u64, u64)> {
+        self.upper()?.mapped_identity()
     }
 
     fn open(self: Arc<Self>, flags: StatusFlags) -> Result<Arc<dyn File>, Errno> {

@@ -356,6 +356,11 @@ impl Content {
         })
     }
 
+    /// Whether some of it is mapped.
+    pub(super) fn is_mapped(&self) -> bool {
+        self.data.read().held > 0
+    }
+
     /// Notes that `length` bytes were mapped or unmapped.
     pub(super) fn hold(&self, tmpfs: &Tmpfs, length: u64, mapped: bool) {
         let pages = length.div_ceil(PAGE);

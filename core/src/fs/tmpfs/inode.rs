@@ -5,9 +5,10 @@ use super::content::Content;
 use super::directory::Directory;
 use super::xattrs::Xattrs;
 use super::{Tmpfs, file};
+use crate::fs::write_access::WriteAccess;
 use crate::fs::{
     Attachment, AttributeChange, DeviceId, DirectoryEntry, File, FileKind, FileSystem, Inode,
-    Metadata, NewNode, Owner, RenameFlags, StatusFlags,
+    Mappable, Metadata, NewNode, Owner, RenameFlags, StatusFlags,
 };
 use crate::sync::RwLock;
 use alloc::boxed::Box;
@@ -27,6 +28,7 @@ pub(in crate::fs) struct TmpInode {
     pub(in crate::fs) attributes: Attributes,
     pub(super) node: Node,
     xattrs: Xattrs,
+    write_access: WriteAccess,
     /// Made without a name, and may still get its first.
     nameless: AtomicBool,
 }
@@ -67,6 +69,7 @@ impl TmpInode {
             attributes: Attributes::new(permissions, owner),
             node,
             xattrs: Xattrs::default(),
+            write_access: WriteAccess::default(),
             nameless: AtomicBool::new(true),
         })
     }
@@ -307,6 +310,17 @@ impl Inode for TmpInode {
     fn attachment(&self) -> Option<&Attachment> {
         match &self.node {
             Node::Fifo(attachment) | Node::Socket(attachment) => Some(attachment),
+            _ => None,
+        }
+    }
+
+    fn write_access(&self) -> Option<&WriteAccess> {
+        Some(&self.write_access)
+    }
+
+    fn mapped_identity(&self) -> Option<(u64, u64)> {
+        match &self.node {
+            Node::Regular(content) if content.is_mapped() => Some(Mappable::identity(self)),
             _ => None,
         }
     }

@@ -1,9 +1,10 @@
 //! Page faults that the host could not resolve.
 
-use super::vma::{Object, PAGE};
+use super::vma::{Object, PAGE, Vma};
 use super::{AddressSpace, MemoryLimits, VmaFlags, host};
 use alloc::vec::Vec;
-use capsid_platform::{GuestRange, Protection, platform};
+use capsid_platform::{GuestRange, Protection, Sharing, platform};
+use core::sync::atomic::Ordering;
 
 /// What came of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,11 +79,67 @@ impl super::Map {
 }
 
 impl AddressSpace {
-    /// Unmaps the pages past the end of a file that became shorter, so that they fault from now on.
-    /// Called in the process that cut it; others go on seeing the pages, as zeros.
-    pub fn file_shrank(&self, identity: (u64, u64)) {
+    /// Whether a mapping shows the bytes of this identity.
+    #[must_use]
+    pub fn shows(&self, identity: (u64, u64)) -> bool {
+        self.any_showing(identity, |_| true)
+    }
+
+    /// Whether a shared mapping of these bytes may ever be written through.
+    #[must_use]
+    pub fn may_write(&self, identity: (u64, u64)) -> bool {
+        self.any_showing(identity, |vma| {
+            vma.sharing == Sharing::Shared && vma.allowed.contains(Protection::WRITE)
+        })
+    }
+
+    fn any_showing(&self, identity: (u64, u64), accept: impl Fn(&Vma) -> bool) -> bool {
+        let map = self.map.lock();
+        map.tree.iter().any(|(_, vma)| match &vma.object {
+            Object::File { file, .. } => {
+                accept(vma)
+                    && file
+                        .file
+                        .mappable()
+                        .is_ok_and(|mappable| mappable.identity() == identity)
+            }
+            _ => false,
+        })
+    }
+
+    /// Notes that a file became shorter: [`AddressSpace::cut_shrunk`] has to be called in the
+    /// process of the address space before it runs guest code again.
+    pub fn note_shrunk(&self, identity: (u64, u64)) {
         let mut map = self.map.lock();
-        let cut: Vec<_> = map
+        if !map.shrunk.contains(&identity) {
+            map.shrunk.push(identity);
+        }
+        self.any_shrunk.store(true, Ordering::SeqCst);
+    }
+
+    /// Unmaps what [`AddressSpace::note_shrunk`] said. Called in the address space's process.
+    pub fn cut_shrunk(&self) {
+        if !self.any_shrunk.load(Ordering::SeqCst) {
+            return;
+        }
+        let mut map = self.map.lock();
+        for identity in core::mem::take(&mut map.shrunk) {
+            map.cut(identity);
+        }
+        // Last: another thread must not run on before it is done.
+        self.any_shrunk.store(false, Ordering::SeqCst);
+    }
+
+    /// Unmaps the pages past the end of a file that became shorter, so that they fault from now on.
+    /// Called in the address space's process.
+    pub fn file_shrank(&self, identity: (u64, u64)) {
+        self.map.lock().cut(identity);
+    }
+}
+
+impl super::Map {
+    fn cut(&mut self, identity: (u64, u64)) {
+        let cut: Vec<_> = self
             .tree
             .iter()
             .filter_map(|(start, vma)| {
@@ -99,7 +156,7 @@ impl AddressSpace {
             })
             .collect();
         for (start, left) in cut {
-            if let Some((_, vma)) = map.tree.find_mut(start)
+            if let Some((_, vma)) = self.tree.find_mut(start)
                 && let Some(range) = GuestRange::between(start + left, vma.populated_end(start))
                 && platform().unmap(range).is_ok()
             {

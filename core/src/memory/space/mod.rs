@@ -31,9 +31,10 @@ pub use vma::VmaFlags;
 
 use crate::memory::text::MappedTexts;
 use crate::sync::Mutex;
+use alloc::vec::Vec;
 use brk::Break;
 use capsid_platform::{Advice, Errno, GuestAddr, GuestRange, platform};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tree::VmaTree;
 use vma::{PAGE, Removed};
 
@@ -68,6 +69,8 @@ impl MemoryLimits {
 pub struct AddressSpace {
     id: u64,
     map: Mutex<Map>,
+    /// There is something in [`Map::shrunk`].
+    any_shrunk: AtomicBool,
 }
 
 /// What the lock guards.
@@ -81,6 +84,8 @@ struct Map {
     base: u64,
     /// New mappings are locked, mlockall(2) with `MCL_FUTURE`.
     lock_future: bool,
+    /// Files that became shorter, and whose mappings may still show pages past the end.
+    shrunk: Vec<(u64, u64)>,
     /// What the first thread of a copied process has to do in it.
     unfinished: Option<Unfinished>,
 }
@@ -88,8 +93,8 @@ struct Map {
 /// What the host's copy of a process has and the guest's must not.
 #[derive(Debug, Default)]
 struct Unfinished {
-    unmap: alloc::vec::Vec<GuestRange>,
-    wipe: alloc::vec::Vec<GuestRange>,
+    unmap: Vec<GuestRange>,
+    wipe: Vec<GuestRange>,
 }
 
 fn next_id() -> u64 {
@@ -116,8 +121,10 @@ impl AddressSpace {
                 heap: Break::default(),
                 base: randomized_base(random),
                 lock_future: false,
+                shrunk: Vec::new(),
                 unfinished: None,
             }),
+            any_shrunk: AtomicBool::new(false),
         }
     }
 
@@ -136,10 +143,21 @@ impl AddressSpace {
         map.heap = Break::default();
         map.base = randomized_base(random);
         map.lock_future = false;
+        map.shrunk = Vec::new();
         map.unfinished = None;
         drop(map);
         drop(removed);
         Ok(())
+    }
+
+    /// Lets go of all files, for a process that runs no guest code any more. What the host shows
+    /// stays until its process ends.
+    pub fn forget(&self) {
+        let mut map = self.map.lock();
+        let removed = map.tree.clear();
+        map.texts = MappedTexts::default();
+        drop(map);
+        drop(removed);
     }
 
     /// Copies the address space, fork(2): `spawn` gets the copy and has the host copy the process,
@@ -173,8 +191,11 @@ impl AddressSpace {
                 heap: map.heap,
                 base: map.base,
                 lock_future: false,
+                // The host copies what is still mapped.
+                shrunk: map.shrunk.clone(),
                 unfinished: (!idle).then_some(unfinished),
             }),
+            any_shrunk: AtomicBool::new(!map.shrunk.is_empty()),
         };
         spawn(copy)
     }
@@ -182,6 +203,7 @@ impl AddressSpace {
     /// Takes from a copied process what it does not inherit, `MADV_DONTFORK` and
     /// `MADV_WIPEONFORK`. Called in that process, before it runs guest code.
     pub fn finish_fork(&self) {
+        self.cut_shrunk();
         let mut map = self.map.lock();
         let Some(unfinished) = map.unfinished.take() else {
             return;

@@ -159,6 +159,7 @@ fn load_program(thread: &Thread, program: &Prepared, moved: bool) -> Result<Star
     GuestAddr(stack.pointer).write(&stack.bytes)?;
     *memory.program.lock() = Program {
         executable: program.image.file.path().cloned(),
+        hold: program.image.hold.clone(),
         arguments: stack.arguments,
         environment: stack.environment,
         argument_strings: joined(&program.arguments),

@@ -7,6 +7,8 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use capsid_core::Errno;
+use capsid_core::fs::notify::{FileEvents, file_event};
+use capsid_core::fs::write_access::Hold;
 use capsid_core::fs::{Access, FileKind, MountFlags, OpenFile, Path, StatusFlags, permission};
 use capsid_core::io::Destination;
 
@@ -15,19 +17,25 @@ use capsid_core::io::Destination;
 pub struct Image {
     /// The file, open for reading.
     pub file: Arc<OpenFile>,
+    /// Keeps it from being written.
+    pub hold: Option<Arc<Hold>>,
     /// Its headers.
     pub elf: Elf,
 }
 
-/// Opens a file to execute it: `EACCES` if that is not allowed.
-pub fn open(thread: &Thread, path: Path) -> Result<Arc<OpenFile>, Errno> {
+/// Opens a file to execute it, and keeps it from being written: `EACCES` if it may not be
+/// executed, `ETXTBSY` if somebody can write it.
+pub fn open(thread: &Thread, path: Path) -> Result<(Arc<OpenFile>, Option<Arc<Hold>>), Errno> {
     if path.kind() != FileKind::Regular || path.mount().flags().contains(MountFlags::NO_EXECUTE) {
         return Err(Errno::EACCES);
     }
     permission::check(&path, Access::EXECUTE, &thread.credentials())?;
     let flags = StatusFlags::LARGEFILE;
+    let hold = Hold::to_execute(path.inode())?.map(Arc::new);
     let file = path.inode().clone().open(flags)?;
-    Ok(Arc::new(OpenFile::at(file, flags, path)))
+    let file = OpenFile::at(file, flags, path);
+    file_event(&file, FileEvents::OPEN);
+    Ok((Arc::new(file), hold))
 }
 
 /// Reads the start of a file, as much as tells what it is.
@@ -52,7 +60,11 @@ pub fn read(file: &OpenFile, offset: u64, length: usize) -> Result<Vec<u8>, Errn
 
 impl Image {
     /// Reads the headers of a file whose start is known: `ENOEXEC`.
-    pub fn read(file: Arc<OpenFile>, start: &[u8]) -> Result<Image, Errno> {
+    pub fn read(
+        file: Arc<OpenFile>,
+        hold: Option<Arc<Hold>>,
+        start: &[u8],
+    ) -> Result<Image, Errno> {
         let header = start.get(..HEADER_BYTES).ok_or(Errno::ENOEXEC)?;
         let place = elf::program_headers(header)?;
         let end = usize::try_from(place.offset)
@@ -72,7 +84,7 @@ impl Image {
             return Err(Errno::ENOEXEC);
         }
         let elf = elf::parse(header, &table)?;
-        Ok(Image { file, elf })
+        Ok(Image { file, hold, elf })
     }
 
     /// The path of the interpreter that the file asks for: `ENOEXEC`.

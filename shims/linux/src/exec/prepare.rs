@@ -67,11 +67,11 @@ pub fn prepare(thread: &Thread, request: Request) -> Result<Box<Prepared>, Errno
     };
     let mut script_name = name.clone();
     for _ in 0..=SCRIPT_DEPTH_MAX {
-        let file = image::open(thread, path)?;
+        let (file, hold) = image::open(thread, path)?;
         let start = image::read_start(&file)?;
         let Some(line) = script::parse(&start) else {
             let credentials = credentials::after(thread, &file)?;
-            let image = Image::read(file, &start)?;
+            let image = Image::read(file, hold, &start)?;
             let interpreter = match image.interpreter()? {
                 Some(path) => Some(open_interpreter(thread, &path)?),
                 None => None,
@@ -129,9 +129,9 @@ fn resolve(
 fn open_interpreter(thread: &Thread, path: &[u8]) -> Result<Image, Errno> {
     const ELIBBAD: u32 = 80;
     let path = resolve(thread, None, path, LookupFlags::FOLLOW)?;
-    let file = image::open(thread, path)?;
+    let (file, hold) = image::open(thread, path)?;
     let start = image::read_start(&file)?;
-    match Image::read(file, &start) {
+    match Image::read(file, hold, &start) {
         Err(Errno::ENOEXEC) => Err(Errno::from_raw(ELIBBAD)),
         result => result,
     }

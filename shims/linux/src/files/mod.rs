@@ -17,5 +17,5 @@ pub use fs_context::{FsContext, Places};
 pub use path_argument::PathArgument;
 pub use pid_file::{PidFile, open_pidfd, process_of_pidfd};
 pub use signal_file::SignalFile;
-pub use transfer::{At, do_read, do_write};
+pub use transfer::{At, do_read, do_write, read_quietly, write_quietly};
 pub use vectors::{IoVectors, MAX_TRANSFER_BYTES};

@@ -3,6 +3,7 @@
 use crate::call::{Call, CallResult};
 use crate::files::{Patience, block_on};
 use capsid_core::Errno;
+use capsid_core::fs::notify::{FileEvents, file_event};
 use capsid_core::fs::{FileKind, OpenFile, StatusFlags, WriteAt};
 use capsid_core::io::{Destination, Source};
 use capsid_core::wait::Events;
@@ -18,8 +19,38 @@ pub enum At {
     End,
 }
 
-/// Reads into `destination`.
+/// Reads into `destination`, and tells those who watch the file.
 pub fn do_read(
+    call: &Call<'_>,
+    file: &OpenFile,
+    destination: &mut Destination<'_>,
+    at: At,
+    patience: Patience,
+) -> CallResult {
+    let count = read_quietly(call, file, destination, at, patience)?;
+    if count > 0 {
+        file_event(file, FileEvents::ACCESS);
+    }
+    Ok(count)
+}
+
+/// Writes what `source` holds, and tells those who watch the file.
+pub fn do_write(
+    call: &Call<'_>,
+    file: &OpenFile,
+    source: &mut Source<'_>,
+    at: At,
+    patience: Patience,
+) -> CallResult {
+    let count = write_quietly(call, file, source, at, patience)?;
+    if count > 0 {
+        file_event(file, FileEvents::MODIFY);
+    }
+    Ok(count)
+}
+
+/// Reads into `destination`.
+pub fn read_quietly(
     call: &Call<'_>,
     file: &OpenFile,
     destination: &mut Destination<'_>,
@@ -47,7 +78,7 @@ pub fn do_read(
 }
 
 /// Writes what `source` holds.
-pub fn do_write(
+pub fn write_quietly(
     call: &Call<'_>,
     file: &OpenFile,
     source: &mut Source<'_>,

@@ -8,6 +8,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use capsid_core::Errno;
+use capsid_core::fs::notify::Inotify;
 use capsid_core::fs::{
     AttributeChange, DetachedInode, File, FileKind, FileSystem, Inode, Metadata, OpenFile, Owner,
     Path, StatusFlags,
@@ -105,6 +106,14 @@ pub(super) fn info(context: &Context<'_>, text: &mut Text) -> Result<(), Errno> 
     text.line(format_args!("ino:\t{inode}"));
     if let Some(pid) = pid_of(open) {
         text.line(format_args!("Pid:\t{pid}\nNSpid:\t{pid}"));
+    }
+    if let Some(inotify) = (&*open.file as &dyn Any).downcast_ref::<Inotify>() {
+        for watch in inotify.watched() {
+            text.line(format_args!(
+                "inotify wd:{:x} ino:{:x} sdev:{:x} mask:{:x} ignored_mask:0 ",
+                watch.number, watch.inode, watch.device, watch.mask
+            ));
+        }
     }
     Ok(())
 }

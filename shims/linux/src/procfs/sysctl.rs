@@ -6,6 +6,7 @@ use crate::syscalls::system::{RELEASE, VERSION};
 use crate::task::ID_LIMIT;
 use alloc::string::String;
 use capsid_core::Errno;
+use capsid_core::fs::notify::{QUEUED_EVENTS_MAX, USER_INSTANCES_MAX, USER_WATCHES_MAX};
 use capsid_core::memory::space::MAPPINGS_MAX;
 use capsid_core::random;
 
@@ -93,9 +94,9 @@ static FS: &[Entry] = &[
 ];
 
 static INOTIFY: &[Entry] = &[
-    constant!("max_queued_events", 16_384),
-    constant!("max_user_instances", 128),
-    constant!("max_user_watches", 65_536),
+    constant!("max_queued_events", QUEUED_EVENTS_MAX),
+    constant!("max_user_instances", USER_INSTANCES_MAX),
+    constant!("max_user_watches", USER_WATCHES_MAX),
 ];
 
 static MQUEUE: &[Entry] = &[

@@ -41,6 +41,7 @@ pub fn deliver(
     if interrupted.is_none() {
         restore_mask(thread);
     }
+    thread.process.memory().space.cut_shrunk();
     loop {
         let process = &thread.process;
         let mut state = process.state.lock();

@@ -4,6 +4,7 @@ use crate::call::{Call, CallResult};
 use alloc::vec::Vec;
 use capsid_core::Errno;
 use capsid_core::fs::DirectoryEntry;
+use capsid_core::fs::notify::{FileEvents, file_event};
 use core::ops::ControlFlow;
 
 /// The most that is gathered for one call, in bytes; the guest asks again for the rest.
@@ -49,6 +50,7 @@ fn do_getdents(call: &Call<'_>, layout: Layout) -> CallResult {
         *file.position.lock() = start_position;
         return Err(error);
     }
+    file_event(&file, FileEvents::ACCESS);
     Ok(bytes.len() as u64)
 }
 

@@ -6,7 +6,8 @@ use crate::files::DescriptorFlags;
 use alloc::sync::Arc;
 use capsid_core::Errno;
 use capsid_core::credentials::Capabilities;
-use capsid_core::fs::{OpenFile, StatusFlags};
+use capsid_core::fs::memfd::Seals;
+use capsid_core::fs::{FileKind, OpenFile, StatusFlags};
 use capsid_core::ipc::pipe::{MAX_BYTES, Pipe, PipeEnd};
 use core::any::Any;
 use core::sync::atomic::Ordering;
@@ -50,7 +51,9 @@ pub fn sys_fcntl(call: &mut Call<'_>) -> CallResult {
         }
         raw::F_GETFL => Ok(file.flags().bits().into()),
         raw::F_SETFL => {
-            file.set_flags(StatusFlags::from_bits_truncate(call.uint(2)));
+            let flags = StatusFlags::from_bits_truncate(call.uint(2));
+            check_direct(&file, flags)?;
+            file.set_flags(flags);
             Ok(0)
         }
         raw::F_GETLK | raw::F_OFD_GETLK => record_locks::do_test(call, &file, command),
@@ -77,10 +80,36 @@ pub fn sys_fcntl(call: &mut Call<'_>) -> CallResult {
             if !file.flags().writable() {
                 return Err(Errno::EPERM);
             }
-            file.file.add_seals(call.uint(2))?;
-            Ok(0)
+            add_seals(call, &file, call.uint(2))
         }
         F_GET_SEALS => Ok(file.file.seals()?.into()),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// Adds seals: `EBUSY` if writing is to end and somebody maps the file to write.
+fn add_seals(call: &Call<'_>, file: &OpenFile, seals: u32) -> CallResult {
+    let adds_write = seals & Seals::WRITE.bits() != 0
+        && file.file.seals()? & (Seals::WRITE | Seals::SEAL).bits() == 0;
+    if adds_write && let Ok(mappable) = file.file.mappable() {
+        let identity = mappable.identity();
+        let processes = call.kernel().processes();
+        let mut spaces = processes.iter().map(|process| process.memory());
+        if spaces.any(|memory| memory.space.may_write(identity)) {
+            return Err(Errno::EBUSY);
+        }
+    }
+    file.file.add_seals(seals)?;
+    Ok(0)
+}
+
+/// `O_DIRECT` means something for files, and for pipes, which keep packets apart: `EINVAL`.
+fn check_direct(file: &OpenFile, flags: StatusFlags) -> Result<(), Errno> {
+    if !flags.contains(StatusFlags::DIRECT) {
+        return Ok(());
+    }
+    match file.file.metadata()?.kind {
+        FileKind::Regular | FileKind::BlockDevice | FileKind::Fifo => Ok(()),
         _ => Err(Errno::EINVAL),
     }
 }

@@ -12,6 +12,7 @@ pub mod exec;
 pub mod fcntl;
 pub mod futex;
 pub mod identity;
+pub mod inotify;
 pub mod ioctl;
 pub mod job_control;
 pub mod kill;

@@ -2,6 +2,7 @@
 
 use crate::call::{Call, CallResult, restart};
 use crate::files::{DescriptorFlags, PathArgument, wait_for};
+use crate::syscalls::truncate::tell_mappers;
 use capsid_core::Errno;
 use capsid_core::fs::{
     CreationFlags, File, FileKind, LookupFlags, OpenFile, OpenOptions, StatusFlags,
@@ -155,6 +156,11 @@ pub fn do_open(
     flags: u32,
 ) -> CallResult {
     let file = call.with_place(directory, path, |view, place| view.open(place, options))?;
+    if options.creation.contains(CreationFlags::TRUNCATE)
+        && let Some(path) = file.path()
+    {
+        tell_mappers(call, &**path.inode());
+    }
     let is_fifo = file
         .path()
         .is_some_and(|path| path.kind() == FileKind::Fifo);

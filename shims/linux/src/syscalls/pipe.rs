@@ -12,13 +12,13 @@ pub fn sys_pipe(call: &mut Call<'_>) -> CallResult {
     do_pipe(call, 0)
 }
 
-/// pipe2(2). Packet mode (`O_DIRECT`) is refused, as by a Linux before 3.4.
+/// pipe2(2).
 pub fn sys_pipe2(call: &mut Call<'_>) -> CallResult {
     do_pipe(call, call.uint(1))
 }
 
 fn do_pipe(call: &Call<'_>, flags: u32) -> CallResult {
-    if flags & !(raw::O_CLOEXEC | raw::O_NONBLOCK) != 0 {
+    if flags & !(raw::O_CLOEXEC | raw::O_NONBLOCK | raw::O_DIRECT) != 0 {
         return Err(Errno::EINVAL);
     }
     let (reader, writer) = pipe::pair(call.new_owner());
@@ -26,7 +26,7 @@ fn do_pipe(call: &Call<'_>, flags: u32) -> CallResult {
     let reader = OpenFile::new(alloc::sync::Arc::new(reader), status);
     let writer = OpenFile::new(
         alloc::sync::Arc::new(writer),
-        status | StatusFlags::WRITE_ONLY,
+        status | StatusFlags::from_bits_truncate(flags & raw::O_DIRECT) | StatusFlags::WRITE_ONLY,
     );
     install_pair(call, [reader, writer], flags, call.pointer(0))
 }

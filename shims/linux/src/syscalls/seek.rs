@@ -1,8 +1,10 @@
 //! Positions: lseek(2).
 
 use crate::call::{Call, CallResult};
+use crate::files::PidFile;
 use capsid_core::Errno;
 use capsid_core::fs::{FileKind, OpenFile};
+use core::any::Any;
 use linux_raw_sys::general as raw;
 
 /// lseek(2).
@@ -16,7 +18,7 @@ fn do_lseek(file: &OpenFile, offset: i64, whence: u32) -> CallResult {
         return Err(Errno::EINVAL);
     }
     if !file.file.is_seekable() {
-        return Err(Errno::ESPIPE);
+        return seek_nowhere(file);
     }
     let mut position = file.position.lock();
     let base = match whence {
@@ -33,6 +35,20 @@ fn do_lseek(file: &OpenFile, offset: i64, whence: u32) -> CallResult {
     let target = u64::try_from(target).map_err(|_| Errno::EINVAL)?;
     *position = target;
     Ok(target)
+}
+
+/// Linux's objects without a file let themselves be positioned, and stay where they are; streams
+/// do not.
+fn seek_nowhere(file: &OpenFile) -> CallResult {
+    let object: &dyn Any = &*file.file;
+    let is_anonymous = file
+        .file
+        .inode()
+        .is_some_and(|inode| inode.kind() == FileKind::Anonymous);
+    if is_anonymous && !object.is::<PidFile>() {
+        return Ok(0);
+    }
+    Err(Errno::ESPIPE)
 }
 
 fn end_of(file: &OpenFile) -> Result<i64, Errno> {

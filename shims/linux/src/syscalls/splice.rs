@@ -2,9 +2,13 @@
 //! vmsplice(2).
 
 use crate::call::{Call, CallResult, restart};
-use crate::files::{At, IoVectors, MAX_TRANSFER_BYTES, Patience, do_read, do_write, wait_for};
+use crate::files::{
+    At, IoVectors, MAX_TRANSFER_BYTES, Patience, do_read, do_write, read_quietly, wait_for,
+    write_quietly,
+};
 use alloc::vec;
 use capsid_core::Errno;
+use capsid_core::fs::notify::{FileEvents, file_event};
 use capsid_core::fs::{FileKind, OpenFile, StatusFlags};
 use capsid_core::io::{Destination, Source};
 use capsid_core::ipc::pipe::{self, Keep, PipeEnd};
@@ -84,6 +88,10 @@ fn copy(
             Err(error) => return Err(error),
         }
     }
+    if done > 0 {
+        file_event(input, FileEvents::ACCESS);
+        file_event(output, FileEvents::MODIFY);
+    }
     from.store()?;
     to.store()?;
     Ok(done)
@@ -97,13 +105,13 @@ fn copy_piece(
 ) -> Result<usize, Errno> {
     let patience = Patience::Description;
     let mut target = Destination::kernel(buffer);
-    let got = do_read(call, input, &mut target, from.at(), patience)?;
+    let got = read_quietly(call, input, &mut target, from.at(), patience)?;
     let got = usize::try_from(got).unwrap_or(usize::MAX).min(buffer.len());
     if got == 0 {
         return Ok(0);
     }
     let mut source = Source::kernel(&buffer[..got]);
-    let result = do_write(call, output, &mut source, to.at(), patience);
+    let result = write_quietly(call, output, &mut source, to.at(), patience);
     let put = usize::try_from(result.unwrap_or(0)).unwrap_or(usize::MAX);
     from.advance(put as u64);
     to.advance(put as u64);

@@ -3,7 +3,8 @@
 use crate::call::{Call, CallResult};
 use crate::files::PathArgument;
 use capsid_core::Errno;
-use capsid_core::fs::{Allocation, AttributeChange, FileKind, LookupFlags};
+use capsid_core::fs::notify::{FileEvents, attributes_changed, file_event};
+use capsid_core::fs::{Allocation, AttributeChange, FileKind, Inode, LookupFlags};
 use linux_raw_sys::general as raw;
 
 fn length(call: &Call<'_>, index: usize) -> Result<u64, Errno> {
@@ -28,7 +29,9 @@ pub fn sys_truncate(call: &mut Call<'_>) -> CallResult {
         if call.file_size_limit() != u64::MAX {
             check_limit(call, size, file.inode().metadata()?.size)?;
         }
-        view.truncate(&file, size)
+        view.truncate(&file, size)?;
+        tell_mappers(call, &**file.inode());
+        Ok(())
     })?;
     Ok(0)
 }
@@ -45,17 +48,26 @@ pub fn sys_ftruncate(call: &mut Call<'_>) -> CallResult {
         return Err(Errno::EINVAL);
     }
     check_limit(call, size, metadata.size)?;
-    file.file.set_attributes(&AttributeChange {
+    let change = AttributeChange {
         size: Some(size),
         ..AttributeChange::default()
-    })?;
+    };
+    file.file.set_attributes(&change)?;
+    attributes_changed(&file, &change);
     if size < metadata.size
-        && let Ok(mappable) = file.file.mappable()
+        && let Some(inode) = file.file.inode()
     {
-        let identity = mappable.identity();
-        call.process().memory().space.file_shrank(identity);
+        tell_mappers(call, &*inode);
     }
     Ok(0)
+}
+
+/// Lets accesses past the end of a file that was cut fault, in every process that maps it. The
+/// host does that itself for its own files.
+pub fn tell_mappers(call: &Call<'_>, inode: &dyn Inode) {
+    if let Some(identity) = inode.mapped_identity() {
+        call.kernel().file_shrank(call.process(), identity);
+    }
 }
 
 /// fallocate(2).
@@ -84,6 +96,7 @@ pub fn sys_fallocate(call: &mut Call<'_>) -> CallResult {
         check_limit(call, end, metadata.size)?;
     }
     file.file.allocate(what, offset, length)?;
+    file_event(&file, FileEvents::MODIFY);
     Ok(0)
 }
 

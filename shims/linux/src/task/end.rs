@@ -1,5 +1,6 @@
 //! How threads and processes end, exit(2), exit_group(2).
 
+use crate::files::FsContext;
 use crate::signal::info::{CLD_DUMPED, CLD_EXITED, CLD_KILLED};
 use crate::signal::{ActionFlags, Signal, SignalInfo, send_to_process};
 use crate::task::robust::release_guest_words;
@@ -30,15 +31,24 @@ pub fn begin_group_exit(process: &Process, status: ExitStatus) {
 /// exit(2), which counts if the process was not told to end otherwise.
 pub fn end_thread(thread: &Arc<Thread>, code: ExitStatus) {
     release_guest_words(thread);
+    let process = &thread.process;
+    let last_out = {
+        let mut state = process.state.lock();
+        state.leaving += 1;
+        state.leaving == state.threads.len()
+    };
     // Before anybody can hear of the end: who waited for it finds pipes and locks let go.
     drop_resources(thread);
-    let process = &thread.process;
+    if last_out {
+        drop_memory(process);
+    }
     let kernel = process.kernel.clone();
     let mut signals = Vec::new();
     let mut tree = kernel.tree.lock();
     let last = {
         let mut state = process.state.lock();
         state.threads.retain(|other| !Arc::ptr_eq(other, thread));
+        state.leaving -= 1;
         let last = state.threads.is_empty();
         if last {
             // As since Linux 5.17: the last thread's code is the process's.
@@ -73,6 +83,21 @@ pub fn end_thread(thread: &Arc<Thread>, code: ExitStatus) {
 fn drop_resources(thread: &Thread) {
     let files = core::mem::take(&mut *thread.files.lock());
     drop(files);
+    let root = thread.process.kernel.namespace.root();
+    let nowhere = Arc::new(FsContext::new(root.clone(), root, 0));
+    let fs = core::mem::replace(&mut *thread.fs.lock(), nowhere);
+    drop(fs);
+}
+
+/// Lets go of the program and of mapped files, which may now be executed and written.
+fn drop_memory(process: &Process) {
+    let memory = process.memory();
+    if memory.users.load(Ordering::SeqCst) > 1 {
+        return;
+    }
+    let hold = memory.program.lock().hold.take();
+    drop(hold);
+    memory.space.forget();
 }
 
 type Signals = Vec<(Arc<Process>, SignalInfo)>;

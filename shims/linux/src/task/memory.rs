@@ -4,6 +4,7 @@ use crate::task::{Process, Resource};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use capsid_core::fs::Path;
+use capsid_core::fs::write_access::Hold;
 use capsid_core::memory::{AddressSpace, MemoryLimits};
 use capsid_core::sync::Mutex;
 use core::sync::atomic::AtomicUsize;
@@ -57,6 +58,8 @@ impl Process {
 pub struct Program {
     /// The executable file.
     pub executable: Option<Path>,
+    /// Keeps the executable file from being written.
+    pub hold: Option<Arc<Hold>>,
     /// Where the arguments lie: start and end.
     pub arguments: (u64, u64),
     /// Where the environment lies: start and end.

@@ -105,6 +105,8 @@ pub struct ProcessState {
     pub(crate) exit: Option<ExitStatus>,
     /// The process is stopped, by this signal.
     pub(crate) stopped: Option<Signal>,
+    /// How many of the threads have let go of what others wait for, and are about to go.
+    pub(crate) leaving: usize,
     /// A thread is replacing the program: all others must end.
     pub(crate) executing: bool,
 }
