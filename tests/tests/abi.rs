@@ -40,6 +40,7 @@ programs! {
     sockets: "sockets" Dynamic;
     inotify: "inotify" Dynamic;
     locks: "locks" Dynamic;
+    sysv: "sysv" Dynamic;
     patched: "patched" Dynamic;
     patched_static: "patched" Static;
     patched_musl: "patched" Musl;

@@ -268,15 +268,27 @@ mod tests {
     #[test]
     fn streams_and_packets_stay_apart() {
         let mut contents = PipeContents::new(65_536);
-        put(&mut contents, b"ab", false);
         put(&mut contents, b"packet", true);
         put(&mut contents, b"cd", false);
         put(&mut contents, b"ef", false);
-        assert_eq!(get(&mut contents, 1, Rest::Dropped).0, b"a");
-        // Linux goes on into the packet, and stops after it.
-        assert_eq!(get(&mut contents, 5, Rest::Dropped).0, b"bpack");
+        assert_eq!(get(&mut contents, 4, Rest::Dropped).0, b"pack");
         assert_eq!(get(&mut contents, 10, Rest::Dropped).0, b"cdef");
         assert_eq!(contents.len(), 0);
+    }
+
+    #[test]
+    fn a_page_of_a_stream_takes_a_packet_in() {
+        let mut contents = PipeContents::new(65_536);
+        put(&mut contents, b"ab", false);
+        put(&mut contents, b"packet", true);
+        assert_eq!(
+            get(&mut contents, 3, Rest::Dropped),
+            (b"abp".to_vec(), false)
+        );
+        assert_eq!(
+            get(&mut contents, 9, Rest::Dropped),
+            (b"acket".to_vec(), false)
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::files::{Descriptor, DescriptorFlags, DescriptorTable, FsContext};
 use crate::kernel::{FIRST_PROCESS, Kernel};
 use crate::signal::{Signal, SignalInfo, SignalSet, send_to_process};
 use crate::syscalls::ioctl::foreground_group;
+use crate::sysv::Ipc;
 use crate::task::{
     ExitStatus, Limits, NAME_BYTES, Process, ProcessMemory, Thread, ThreadSeed, Tree,
 };
@@ -60,6 +61,7 @@ pub(crate) fn start(config: &BootConfig) -> Result<Arc<Thread>, Errno> {
         task_limit: usize::try_from(config.process_limit).unwrap_or(usize::MAX),
         started_ns: platform().now(Clock::Monotonic),
         forks: AtomicU64::new(0),
+        ipc: Ipc::new(),
         namespace,
     });
     root::mount_procfs(&kernel)?;

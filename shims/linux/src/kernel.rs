@@ -1,5 +1,6 @@
 //! What all guest processes of a sandbox share.
 
+use crate::sysv::Ipc;
 use crate::task::{Process, Thread, Tree};
 use crate::time::TimerQueue;
 use alloc::string::String;
@@ -22,6 +23,8 @@ pub struct Kernel {
     pub names: RwLock<(String, String)>,
     /// Timers that run on wall time.
     pub timers: TimerQueue,
+    /// System V IPC.
+    pub ipc: Arc<Ipc>,
     /// Most threads and zombies at once.
     pub task_limit: usize,
     /// Monotonic time at boot, in nanoseconds.

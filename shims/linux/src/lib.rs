@@ -20,6 +20,7 @@ mod patching;
 pub mod procfs;
 pub mod signal;
 pub mod syscalls;
+pub mod sysv;
 pub mod table;
 pub mod task;
 #[cfg(test)]

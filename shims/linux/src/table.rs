@@ -335,6 +335,18 @@ table! {
     __NR_mount mount::sys_mount [Path Path Path Hex Pointer];
     __NR_umount2 mount::sys_umount2 [Path Hex];
     __NR_pivot_root mount::sys_pivot_root [Path Path];
+    __NR_shmget shared_memory::sys_shmget [Int Size Octal];
+    __NR_shmat shared_memory::sys_shmat [Int Pointer Octal];
+    __NR_shmdt shared_memory::sys_shmdt [Pointer];
+    __NR_shmctl shared_memory::sys_shmctl [Int Int Pointer];
+    __NR_semget semaphores::sys_semget [Int Int Octal];
+    __NR_semop semaphores::sys_semop [Int Pointer Size];
+    __NR_semtimedop semaphores::sys_semtimedop [Int Pointer Size Pointer];
+    __NR_semctl semaphores::sys_semctl [Int Int Int Hex];
+    __NR_msgget message_queues::sys_msgget [Int Octal];
+    __NR_msgsnd message_queues::sys_msgsnd [Int Pointer Size Octal];
+    __NR_msgrcv message_queues::sys_msgrcv [Int Pointer Size Int Octal];
+    __NR_msgctl message_queues::sys_msgctl [Int Int Pointer];
     __NR_pipe pipe::sys_pipe [Pointer];
     __NR_pipe2 pipe::sys_pipe2 [Pointer OpenFlags];
     __NR_eventfd eventfd::sys_eventfd [Int];

@@ -16,6 +16,7 @@ mod subject;
 mod sysctl;
 mod sysfs;
 mod system;
+mod sysvipc;
 mod text;
 
 use crate::kernel::Kernel;

@@ -3,7 +3,7 @@
 use crate::procfs::entry::{Context, Entry, Target};
 use crate::procfs::subject::caller;
 use crate::procfs::text::Text;
-use crate::procfs::{mounts, sysctl};
+use crate::procfs::{mounts, sysctl, sysvipc};
 use crate::syscalls::system::{RELEASE, VERSION};
 use crate::task::TICK_NS;
 use alloc::format;
@@ -20,6 +20,7 @@ pub(super) static ENTRIES: &[Entry] = &[
     Entry::link("mounts", |_| Ok(Target::Text(b"self/mounts".to_vec()))),
     Entry::link("net", |_| Ok(Target::Text(b"self/net".to_vec()))),
     Entry::directory("sys", sysctl::ENTRIES),
+    Entry::directory("sysvipc", sysvipc::ENTRIES),
     Entry::file("cmdline", cmdline),
     Entry::file("cpuinfo", cpuinfo),
     Entry::file("devices", devices),

@@ -41,6 +41,7 @@ pub fn end_thread(thread: &Arc<Thread>, code: ExitStatus) {
     drop_resources(thread);
     if last_out {
         drop_memory(process);
+        process.kernel.ipc.process_ended(process.id);
     }
     let kernel = process.kernel.clone();
     let mut signals = Vec::new();
