@@ -41,6 +41,8 @@ programs! {
     inotify: "inotify" Dynamic;
     locks: "locks" Dynamic;
     sysv: "sysv" Dynamic;
+    pi_futexes: "pi_futexes" Dynamic;
+    membarriers: "membarriers" Dynamic;
     patched: "patched" Dynamic;
     patched_static: "patched" Static;
     patched_musl: "patched" Musl;

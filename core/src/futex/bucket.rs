@@ -1,5 +1,6 @@
 //! Buckets of waiters.
 
+use super::pi::Target;
 use super::{Location, Ticket};
 use crate::sync::{Mutex, MutexGuard};
 use alloc::collections::VecDeque;
@@ -15,6 +16,8 @@ const BUCKETS: usize = 256;
 pub(super) struct Entry {
     pub(super) location: Location,
     pub(super) bits: u32,
+    /// The lock that it waits for afterwards; only those who requeue to that take it out.
+    pub(super) target: Option<Target>,
     pub(super) ticket: Arc<Ticket>,
 }
 
@@ -135,6 +138,11 @@ impl Locked<'_> {
     pub(super) fn count_at(&self, location: &Location) -> usize {
         let at = |entry: &&Entry| entry.location == *location;
         self.entries.iter().filter(at).count()
+    }
+
+    /// Whether one that is meant waits.
+    pub(super) fn any(&self, is_meant: impl Fn(&Entry) -> bool) -> bool {
+        self.entries.iter().any(is_meant)
     }
 
     fn uncount(&self, count: usize) {

@@ -5,6 +5,7 @@
 //! takes no lock.
 
 mod bucket;
+pub mod pi;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use alloc::vec::Vec;
 use bucket::{Bucket, Entry, bucket_index, bucket_of};
 use capsid_platform::{AtomicOp, Errno, GuestAddr, platform};
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering, fence};
+use pi::Target;
 
 /// A bit set that every waiter and every wake-up has in common.
 pub const ANY: u32 = u32::MAX;
@@ -68,7 +70,11 @@ impl Ticket {
 }
 
 /// Queues at one place: `EAGAIN` if the word has another value, `EFAULT` if it cannot be read.
-fn enqueue(on: &WaitOn, parker: &Arc<Parker>) -> Result<Arc<Ticket>, Errno> {
+fn enqueue(
+    on: &WaitOn,
+    parker: &Arc<Parker>,
+    target: Option<Target>,
+) -> Result<Arc<Ticket>, Errno> {
     let index = bucket_index(&on.location);
     let ticket = Arc::new(Ticket {
         parker: parker.clone(),
@@ -86,6 +92,7 @@ fn enqueue(on: &WaitOn, parker: &Arc<Parker>) -> Result<Arc<Ticket>, Errno> {
     entries.push(Entry {
         location: on.location,
         bits: on.bits,
+        target,
         ticket: ticket.clone(),
     });
     Ok(ticket)
@@ -94,7 +101,7 @@ fn enqueue(on: &WaitOn, parker: &Arc<Parker>) -> Result<Arc<Ticket>, Errno> {
 /// Sleeps until woken at the word, if it has the expected value: `EAGAIN` if not, `EFAULT`,
 /// `EINTR`, `ETIMEDOUT` when the monotonic clock passes `deadline_ns`.
 pub fn wait(waiter: &impl Waiter, on: &WaitOn, deadline_ns: Option<u64>) -> Result<(), Errno> {
-    let ticket = enqueue(on, waiter.parker())?;
+    let ticket = enqueue(on, waiter.parker(), None)?;
     let result = waiter.wait_until(deadline_ns, || ticket.is_woken().then_some(()));
     match result {
         Err(_) if !ticket.leave() => Ok(()),
@@ -113,7 +120,7 @@ pub fn wait_any(
     let woken = |tickets: &[Arc<Ticket>]| tickets.iter().position(|ticket| ticket.is_woken());
     let mut result = Ok(());
     for on in places {
-        match enqueue(on, waiter.parker()) {
+        match enqueue(on, waiter.parker(), None) {
             Ok(ticket) => tickets.push(ticket),
             Err(error) => {
                 result = Err(error);
@@ -140,9 +147,9 @@ pub fn wake(location: &Location, count: u32, bits: u32) -> u32 {
     if bucket.is_empty() {
         return 0;
     }
-    let woken = bucket
-        .lock()
-        .take(count, |e| e.location == *location && e.bits & bits != 0);
+    let woken = bucket.lock().take(count, |e| {
+        e.location == *location && e.bits & bits != 0 && e.target.is_none()
+    });
     wake_entries(&woken)
 }
 
@@ -171,10 +178,11 @@ pub fn requeue(
     {
         return Err(Errno::EAGAIN);
     }
-    let woken = both.first().take(wake_count, |e| e.location == *from);
+    let plain = |e: &Entry| e.location == *from && e.target.is_none();
+    let woken = both.first().take(wake_count, plain);
     let mut moved = 0;
     if from != to {
-        let entries = both.first().take(move_count, |e| e.location == *from);
+        let entries = both.first().take(move_count, plain);
         for mut entry in entries {
             entry.location = *to;
             entry.ticket.bucket.store(to_index, Ordering::Release);

@@ -117,6 +117,12 @@ impl AddressSpace {
         self.any_shrunk.store(true, Ordering::SeqCst);
     }
 
+    /// Whether [`AddressSpace::cut_shrunk`] has something to do.
+    #[must_use]
+    pub fn has_shrunk(&self) -> bool {
+        self.any_shrunk.load(Ordering::SeqCst)
+    }
+
     /// Unmaps what [`AddressSpace::note_shrunk`] said. Called in the address space's process.
     pub fn cut_shrunk(&self) {
         if !self.any_shrunk.load(Ordering::SeqCst) {

@@ -41,9 +41,11 @@ pub fn deliver(
     if interrupted.is_none() {
         restore_mask(thread);
     }
-    thread.process.memory().space.cut_shrunk();
+    let process = &thread.process;
+    let memory = process.memory();
     loop {
-        let process = &thread.process;
+        thread.barriers.pass();
+        memory.space.cut_shrunk();
         let mut state = process.state.lock();
         if state.exit.is_some() || thread.must_end.load(Ordering::SeqCst) {
             return Delivered::End;
@@ -63,6 +65,10 @@ pub fn deliver(
                 if state.needs_attention(thread) {
                     continue;
                 }
+            }
+            if thread.barriers.is_wanted() || memory.space.has_shrunk() {
+                // Asked for while the lock was not held.
+                continue;
             }
             thread.attention.store(false, Ordering::SeqCst);
             drop(state);
@@ -179,6 +185,7 @@ fn follows_syscall(thread: &Thread, rip: u64) -> bool {
 fn wait_while_stopped(thread: &Arc<Thread>) {
     loop {
         thread.parker.clear();
+        thread.barriers.pass();
         {
             let state = thread.process.state.lock();
             if state.stopped.is_none()

@@ -1,14 +1,13 @@
 //! Futexes: futex(2), futex_waitv(2), set_robust_list(2), get_robust_list(2).
-//!
-//! Priority inheritance is `ENOSYS`: glibc then refuses to make such a mutex, and nothing else of
-//! it asks.
 
 use crate::call::{Call, CallResult, restart};
 use crate::syscalls::timeouts::read_timespec;
 use alloc::vec::Vec;
 use capsid_core::Errno;
+use capsid_core::futex::pi::{self, Lock, OwnerState};
 use capsid_core::futex::{self, ANY, Location, WaitOn};
 use capsid_platform::{AtomicOp, Clock, GuestAddr, platform};
+use core::sync::atomic::Ordering;
 use linux_raw_sys::general as raw;
 
 const COMMAND: u32 = !(raw::FUTEX_PRIVATE_FLAG | raw::FUTEX_CLOCK_REALTIME);
@@ -22,14 +21,29 @@ pub fn sys_futex(call: &mut Call<'_>) -> CallResult {
     let operation = call.uint(1);
     let real_time = operation & raw::FUTEX_CLOCK_REALTIME != 0;
     let count = count(call.int(2));
-    match operation & COMMAND {
+    let command = operation & COMMAND;
+    let may_be_real_time = [
+        raw::FUTEX_WAIT_BITSET,
+        raw::FUTEX_WAIT_REQUEUE_PI,
+        raw::FUTEX_LOCK_PI2,
+    ];
+    if real_time && !may_be_real_time.contains(&command) {
+        return Err(Errno::ENOSYS);
+    }
+    match command {
         raw::FUTEX_WAKE => wake(call, operation, count, ANY),
         raw::FUTEX_WAKE_BITSET => wake(call, operation, count, call.uint(5)),
-        raw::FUTEX_WAIT if real_time => Err(Errno::ENOSYS),
         raw::FUTEX_WAIT | raw::FUTEX_WAIT_BITSET => wait(call, operation),
         raw::FUTEX_REQUEUE => requeue(call, operation, None),
         raw::FUTEX_CMP_REQUEUE => requeue(call, operation, Some(call.uint(5))),
         raw::FUTEX_WAKE_OP => wake_after(call, operation),
+        raw::FUTEX_LOCK_PI | raw::FUTEX_LOCK_PI2 => lock_pi(call, operation),
+        raw::FUTEX_TRYLOCK_PI => with_lock(call, (0, operation), |lock| {
+            pi::try_lock(&**call.thread, lock)
+        }),
+        raw::FUTEX_UNLOCK_PI => with_lock(call, (0, operation), pi::unlock),
+        raw::FUTEX_WAIT_REQUEUE_PI => wait_requeue_pi(call, operation),
+        raw::FUTEX_CMP_REQUEUE_PI => requeue_pi(call, operation),
         _ => Err(Errno::ENOSYS),
     }
 }
@@ -156,6 +170,95 @@ fn wake_after(call: &Call<'_>, operation: u32) -> CallResult {
         holds,
     )?;
     Ok(woken.into())
+}
+
+/// Runs `action` with the lock that an argument points to.
+fn with_lock<T: Into<Count>>(
+    call: &Call<'_>,
+    (index, operation): (usize, u32),
+    action: impl FnOnce(&Lock<'_>) -> Result<T, Errno>,
+) -> CallResult {
+    let kernel = call.kernel();
+    let owner_state = |id: u32| match kernel.thread(id) {
+        None => OwnerState::Gone,
+        Some(owner) if owner.releases_locks.load(Ordering::SeqCst) => OwnerState::Ending,
+        Some(_) => OwnerState::Alive,
+    };
+    let lock = Lock {
+        location: location(call, index, operation)?,
+        address: call.pointer(index),
+        thread: call.thread.id(),
+        owner_state: &owner_state,
+    };
+    Ok(action(&lock)?.into().0)
+}
+
+/// What a call on a lock returns: nothing, or how many.
+struct Count(u64);
+
+impl From<()> for Count {
+    fn from((): ()) -> Count {
+        Count(0)
+    }
+}
+
+impl From<u32> for Count {
+    fn from(count: u32) -> Count {
+        Count(count.into())
+    }
+}
+
+/// The moment that the timeout of a lock means: `FUTEX_LOCK_PI` always counts real time.
+fn lock_deadline(call: &Call<'_>, operation: u32) -> Result<Option<u64>, Errno> {
+    let is_real =
+        operation & COMMAND == raw::FUTEX_LOCK_PI || operation & raw::FUTEX_CLOCK_REALTIME != 0;
+    Ok(match read_timespec(call.pointer(3))? {
+        Some(time) if is_real => Some(from_real_time(time)),
+        time => time,
+    })
+}
+
+fn lock_pi(call: &Call<'_>, operation: u32) -> CallResult {
+    let deadline = lock_deadline(call, operation)?;
+    let result = with_lock(call, (0, operation), |lock| {
+        pi::lock(&**call.thread, lock, deadline)
+    });
+    match result {
+        Err(Errno::EINTR) => Err(restart::always()),
+        result => result,
+    }
+}
+
+fn wait_requeue_pi(call: &Call<'_>, operation: u32) -> CallResult {
+    let deadline = lock_deadline(call, operation)?;
+    if call.pointer(0) == call.pointer(4) {
+        return Err(Errno::EINVAL);
+    }
+    let on = WaitOn {
+        location: location(call, 0, operation)?,
+        address: call.pointer(0),
+        expected: call.uint(2),
+        bits: ANY,
+    };
+    let result = with_lock(call, (4, operation), |lock| {
+        pi::wait_then_lock(&**call.thread, &on, lock, deadline)
+    });
+    match result {
+        Err(Errno::EINTR) => Err(restart::always()),
+        result => result,
+    }
+}
+
+fn requeue_pi(call: &Call<'_>, operation: u32) -> CallResult {
+    let count = u32::try_from(call.int(3)).map_err(|_| Errno::EINVAL)?;
+    if call.int(2) != 1 || call.pointer(0) == call.pointer(4) {
+        return Err(Errno::EINVAL);
+    }
+    let from = location(call, 0, operation)?;
+    let expected = (call.pointer(0), call.uint(5));
+    with_lock(call, (4, operation), |lock| {
+        pi::requeue_to_lock(&from, lock, count, expected)
+    })
 }
 
 /// futex_waitv(2).

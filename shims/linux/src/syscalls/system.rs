@@ -1,5 +1,4 @@
-//! The machine: uname(2), sysinfo(2), sethostname(2), setdomainname(2), getrandom(2),
-//! membarrier(2).
+//! The machine: uname(2), sysinfo(2), sethostname(2), setdomainname(2), getrandom(2).
 
 use crate::call::{Call, CallResult};
 use crate::time::SECOND_NS;
@@ -94,16 +93,4 @@ pub fn sys_getrandom(call: &mut Call<'_>) -> CallResult {
     }];
     let done = random::put(&mut Destination::guest(&segments))?;
     Ok(done as u64)
-}
-
-/// The command that asks for the others.
-const QUERY: u32 = 0;
-
-/// membarrier(2). Only what needs no proof that other threads passed a barrier: the kick that
-/// would interrupt them is not acknowledged, so the commands that wait for them are not offered.
-pub fn sys_membarrier(call: &mut Call<'_>) -> CallResult {
-    match (call.uint(0), call.uint(1)) {
-        (QUERY, 0) => Ok(0),
-        _ => Err(Errno::EINVAL),
-    }
 }

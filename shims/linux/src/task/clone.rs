@@ -361,6 +361,8 @@ fn start(call: &mut Call<'_>, request: &CloneRequest, thread: &Arc<Thread>) -> R
         memory.space.fork(|copy| {
             let copied = Arc::new(ProcessMemory::new(copy));
             *copied.program.lock() = memory.program.lock().clone();
+            let barriers = memory.barriers.load(Ordering::Relaxed);
+            copied.barriers.store(barriers, Ordering::Relaxed);
             *thread.process.memory.lock() = copied;
             memory.users.fetch_sub(1, Ordering::SeqCst);
             platform().spawn(SpawnKind::Process, task, &registers)

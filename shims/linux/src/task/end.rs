@@ -4,7 +4,7 @@ use crate::files::FsContext;
 use crate::signal::info::{CLD_DUMPED, CLD_EXITED, CLD_KILLED};
 use crate::signal::{ActionFlags, Signal, SignalInfo, send_to_process};
 use crate::task::robust::release_guest_words;
-use crate::task::{ExitStatus, Process, Thread, Tree};
+use crate::task::{ExitStatus, Process, Thread, Tree, barrier};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use capsid_core::wait::Events;
@@ -65,6 +65,7 @@ pub fn end_thread(thread: &Arc<Thread>, code: ExitStatus) {
     };
     tree.remove_thread(thread.id());
     *thread.token.lock() = None;
+    barrier::announce();
     if last {
         let user = thread.credentials().user.real;
         process.last_user.store(user, Ordering::Relaxed);

@@ -7,7 +7,7 @@ use capsid_core::fs::Path;
 use capsid_core::fs::write_access::Hold;
 use capsid_core::memory::{AddressSpace, MemoryLimits};
 use capsid_core::sync::Mutex;
-use core::sync::atomic::AtomicUsize;
+use core::sync::atomic::{AtomicU32, AtomicUsize};
 
 /// An address space, and what is known about the program in it.
 ///
@@ -18,6 +18,8 @@ pub struct ProcessMemory {
     pub space: AddressSpace,
     /// How many processes use it: more than one after `CLONE_VM`.
     pub(crate) users: AtomicUsize,
+    /// The barriers that its processes registered for, membarrier(2).
+    pub(crate) barriers: AtomicU32,
     /// What exec loaded.
     pub program: Mutex<Program>,
 }
@@ -29,6 +31,7 @@ impl ProcessMemory {
         ProcessMemory {
             space,
             users: AtomicUsize::new(1),
+            barriers: AtomicU32::new(0),
             program: Mutex::new(Program::default()),
         }
     }

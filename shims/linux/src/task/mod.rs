@@ -1,5 +1,6 @@
 //! Guest processes and threads: how they are made, end, and wait for each other.
 
+mod barrier;
 mod clone;
 mod end;
 mod job_control;
@@ -14,6 +15,7 @@ mod thread;
 mod tree;
 mod wait;
 
+pub use barrier::{Barriers, await_barrier};
 pub use clone::{CloneFlags, CloneRequest, do_clone};
 pub use end::{TICK_NS, begin_group_exit, end_thread};
 pub use job_control::{continue_process, stop_process};

@@ -3,9 +3,10 @@
 
 use crate::task::Thread;
 use capsid_core::Errno;
-use capsid_core::futex::{self, ANY, Location};
+use capsid_core::futex::{self, ANY, Location, pi};
 use capsid_core::memory::AddressSpace;
 use capsid_platform::{AtomicOp, GuestAddr, platform};
+use core::sync::atomic::Ordering;
 use linux_raw_sys::general::{FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS};
 
 /// The longest list that is followed (`ROBUST_LIST_LIMIT`): it may be a loop.
@@ -22,9 +23,12 @@ pub fn release_guest_words(thread: &Thread) {
         (list, core::mem::take(&mut own.clear_at_end))
     };
     let memory = thread.process.memory();
+    // From here on nobody queues behind this thread.
+    thread.releases_locks.store(true, Ordering::SeqCst);
     if !list.is_null() {
         let _ = release_list(&memory.space, thread.id(), list);
     }
+    pi::thread_ended(thread.id());
     if !clear.is_null() && clear.write_u32(0).is_ok() {
         wake_both(&memory.space, clear);
     }
@@ -51,10 +55,20 @@ fn release_list(space: &AddressSpace, id: u32, head: GuestAddr) -> Result<(), Er
         if entry == head.0 {
             break;
         }
+        let inherits = next & INHERITS != 0;
         // The next one first: once the futex is released, its owner may free it.
         let following = GuestAddr(entry).read_u64();
         if entry != pending_entry {
-            release_futex(space, id, GuestAddr(entry.wrapping_add(offset)), false)?;
+            let address = GuestAddr(entry.wrapping_add(offset));
+            release_futex(
+                space,
+                id,
+                address,
+                Held {
+                    pending: false,
+                    inherits,
+                },
+            )?;
         }
         next = following?;
     }
@@ -63,23 +77,34 @@ fn release_list(space: &AddressSpace, id: u32, head: GuestAddr) -> Result<(), Er
             space,
             id,
             GuestAddr(pending_entry.wrapping_add(offset)),
-            true,
+            Held {
+                pending: true,
+                inherits: pending & INHERITS != 0,
+            },
         )?;
     }
     Ok(())
 }
 
-/// Marks a futex whose owner dies and wakes a waiter. `pending` says that the owner was about to
-/// take or leave it.
+/// How a futex stands in a robust list.
+#[derive(Clone, Copy)]
+struct Held {
+    /// The owner was about to take or leave it.
+    pending: bool,
+    /// It is of the priority-inheriting kind, whose waiters [`pi::thread_ended`] sees to.
+    inherits: bool,
+}
+
+/// Marks a futex whose owner dies and wakes a waiter.
 fn release_futex(
     space: &AddressSpace,
     id: u32,
     address: GuestAddr,
-    pending: bool,
+    held: Held,
 ) -> Result<(), Errno> {
     let mut value = platform().guest_atomic(address, AtomicOp::Load)?;
     loop {
-        if pending && value == 0 {
+        if held.pending && !held.inherits && value == 0 {
             // Released just now, but those who wait may not have been woken.
             wake_both(space, address);
             return Ok(());
@@ -97,7 +122,7 @@ fn release_futex(
         }
         value = before;
     }
-    if value & FUTEX_WAITERS != 0 {
+    if value & FUTEX_WAITERS != 0 && !held.inherits {
         wake_both(space, address);
     }
     Ok(())

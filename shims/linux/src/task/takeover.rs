@@ -31,6 +31,7 @@ pub fn take_over_process(thread: &Arc<Thread>) -> Result<(), Errno> {
     }
     loop {
         thread.parker.clear();
+        thread.barriers.pass();
         {
             let mut state = process.state.lock();
             if state.exit.is_some() {

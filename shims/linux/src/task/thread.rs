@@ -2,7 +2,7 @@
 
 use crate::files::{DescriptorTable, FsContext};
 use crate::signal::{AlternateStack, Pending, Restarts, SignalSet, TrapState};
-use crate::task::Process;
+use crate::task::{Barriers, Process};
 use alloc::sync::Arc;
 use capsid_core::credentials::Credentials;
 use capsid_core::sync::Mutex;
@@ -49,6 +49,10 @@ pub struct Thread {
     pub(crate) restart_deadline_ns: AtomicU64,
     /// Signals that the thread waits for though it blocks them, sigtimedwait(2).
     pub(crate) awaited: AtomicU64,
+    /// Barriers that others wait for the thread to pass, and those that it passed.
+    pub(crate) barriers: Barriers,
+    /// The thread is letting go of the locks it holds, and takes no more.
+    pub(crate) releases_locks: AtomicBool,
     /// The thread was told to end while the process lives on (by another thread's exec).
     pub(crate) must_end: AtomicBool,
 }
@@ -114,6 +118,8 @@ impl Thread {
             no_new_privileges: AtomicBool::new(seed.no_new_privileges),
             restart_deadline_ns: AtomicU64::new(0),
             awaited: AtomicU64::new(0),
+            barriers: Barriers::default(),
+            releases_locks: AtomicBool::new(false),
             must_end: AtomicBool::new(false),
         })
     }
@@ -211,7 +217,11 @@ impl Waiter for Thread {
     }
 
     fn interrupted(&self) -> bool {
-        self.attention.load(Ordering::SeqCst) && self.process.state.lock().needs_attention(self)
+        if !self.attention.load(Ordering::SeqCst) {
+            return false;
+        }
+        self.barriers.pass();
+        self.process.state.lock().needs_attention(self)
     }
 
     fn kicked(&self) {
