@@ -41,6 +41,9 @@ programs! {
     inotify: "inotify" Dynamic;
     locks: "locks" Dynamic;
     sysv: "sysv" Dynamic;
+    async_io: "async_io" Dynamic;
+    leases: "leases" Dynamic;
+    cpu_limits: "cpu_limits" Dynamic;
     pi_futexes: "pi_futexes" Dynamic;
     membarriers: "membarriers" Dynamic;
     patched: "patched" Dynamic;

@@ -1,6 +1,7 @@
 //! Attributes of files: chmod(2), chown(2), utimensat(2), truncate(2), access(2), statfs(2).
 
 use crate::credentials::{Capabilities, Credentials};
+use crate::fs::leases::{self, Breaker};
 use crate::fs::notify::{FileEvents, dentry_event};
 use crate::fs::permission::{self, Access, SET_GROUP, SET_USER};
 use crate::fs::view::View;
@@ -65,6 +66,7 @@ impl View<'_> {
             _ => return Err(Errno::EINVAL),
         }
         permission::check(path, Access::WRITE, self.credentials)?;
+        leases::check(path.inode(), Breaker::Writes)?;
         let _briefly = Hold::to_write(path.inode())?;
         let change = size_change(&**path.inode(), size, self.credentials)?;
         change_attributes(path, &change)

@@ -14,6 +14,7 @@ pub mod erofs;
 mod file;
 pub mod hostfs;
 mod inode;
+pub mod leases;
 pub mod locks;
 pub mod memfd;
 mod metadata;

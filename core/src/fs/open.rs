@@ -3,6 +3,7 @@
 use crate::credentials::Capabilities;
 use crate::fs::attributes::size_change;
 use crate::fs::dentry::Dentry;
+use crate::fs::leases::{self, Breaker};
 use crate::fs::notify::{self, FileEvents, file_event, name_event};
 use crate::fs::permission::{self, Access, SET_GROUP};
 use crate::fs::view::{Place, View};
@@ -140,6 +141,14 @@ impl View<'_> {
         }
         let truncates =
             kind == FileKind::Regular && options.creation.contains(CreationFlags::TRUNCATE);
+        if kind == FileKind::Regular {
+            let breaker = if access.contains(Access::WRITE) {
+                Breaker::Writes
+            } else {
+                Breaker::Reads
+            };
+            leases::check(path.inode(), breaker)?;
+        }
         let hold = if kind == FileKind::Regular {
             writing(path.inode(), flags)?
         } else {

@@ -1,15 +1,16 @@
 //! Open file descriptions, open(2).
 
+use crate::fs::leases;
 use crate::fs::locks::{self, LockOwner};
 use crate::fs::notify::{FileEvents, file_event};
 use crate::fs::write_access::Hold;
-use crate::fs::{File, Path};
+use crate::fs::{Attachment, File, Path};
 use crate::sync::Mutex;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use bitflags::bitflags;
 use core::fmt::Debug;
-use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 bitflags! {
     /// Access mode and status flags, with Linux's x86-64 bits.
@@ -91,8 +92,8 @@ pub struct OpenFile {
     observers: Mutex<Vec<Weak<dyn DescriptionObserver>>>,
     /// The number under which it holds locks of its own; 0 while it never held any.
     lock_owner: AtomicU64,
-    /// Who gets signals about it, fcntl(2) `F_SETOWN`: a process, or a negated process group.
-    pub signal_owner: AtomicI32,
+    /// What a shim keeps about it.
+    pub attachment: Attachment,
 }
 
 impl OpenFile {
@@ -110,7 +111,7 @@ impl OpenFile {
             hold: None,
             observers: Mutex::new(Vec::new()),
             lock_owner: AtomicU64::new(0),
-            signal_owner: AtomicI32::new(0),
+            attachment: Attachment::default(),
         }
     }
 
@@ -192,6 +193,7 @@ impl Drop for OpenFile {
             FileEvents::CLOSE_NO_WRITE
         };
         file_event(self, closed);
+        leases::description_closed(self);
         let lock_owner = *self.lock_owner.get_mut();
         if lock_owner != 0 {
             locks::release_owner(LockOwner::numbered(lock_owner));

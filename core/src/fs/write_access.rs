@@ -20,6 +20,12 @@ impl WriteAccess {
         Ok(())
     }
 
+    /// Whether a description may write the file.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        self.0.load(Ordering::SeqCst) > 0
+    }
+
     fn give_back(&self, step: i32) {
         self.0.fetch_sub(step, Ordering::SeqCst);
     }

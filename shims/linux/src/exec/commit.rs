@@ -4,7 +4,9 @@ use crate::exec::load::{self, Base, Loaded};
 use crate::exec::prepare::Prepared;
 use crate::exec::stack::{self, StackContents, auxiliary};
 use crate::signal::{AlternateStack, Signal, SignalInfo, force};
-use crate::task::{ProcessMemory, Program, Thread, release_guest_words, take_over_process};
+use crate::task::{
+    ProcessMemory, Program, Resource, Thread, UNLIMITED, release_guest_words, take_over_process,
+};
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -121,8 +123,15 @@ fn load_program(thread: &Thread, program: &Prepared, moved: bool) -> Result<Star
         // What the new host process did before is not the program's.
         let now = platform().now(Clock::ProcessCpu);
         process.usage.cpu_base_ns.store(now, Ordering::Relaxed);
+        let has_cpu_limit = process.limits.soft(Resource::Cpu) != UNLIMITED;
+        process
+            .timers
+            .cpu_limit_changed
+            .store(has_cpu_limit, Ordering::SeqCst);
     } else {
         old.users.fetch_sub(1, Ordering::SeqCst);
+        process.kernel.timers.memory_replaced(&old, &memory);
+        process.timers.cpu.memory_replaced(&old, &memory);
     }
     drop(old);
     let space = &memory.space;

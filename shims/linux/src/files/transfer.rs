@@ -30,6 +30,10 @@ pub fn do_read(
     let count = read_quietly(call, file, destination, at, patience)?;
     if count > 0 {
         file_event(file, FileEvents::ACCESS);
+        if file.flags().contains(StatusFlags::ASYNC) {
+            // The broker tells once for each time it is asked.
+            file.file.watch(Events::READABLE);
+        }
     }
     Ok(count)
 }

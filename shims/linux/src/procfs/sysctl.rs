@@ -6,6 +6,7 @@ use crate::syscalls::system::{RELEASE, VERSION};
 use crate::task::ID_LIMIT;
 use alloc::string::String;
 use capsid_core::Errno;
+use capsid_core::fs::leases::BREAK_SECONDS;
 use capsid_core::fs::notify::{QUEUED_EVENTS_MAX, USER_INSTANCES_MAX, USER_WATCHES_MAX};
 use capsid_core::memory::space::MAPPINGS_MAX;
 use capsid_core::random;
@@ -89,6 +90,8 @@ static FS: &[Entry] = &[
     constant!("protected_fifos", 1),
     constant!("protected_regular", 2),
     constant!("suid_dumpable", 0),
+    constant!("lease-break-time", BREAK_SECONDS),
+    constant!("leases-enable", 1),
     Entry::directory("inotify", INOTIFY),
     Entry::directory("mqueue", MQUEUE),
 ];

@@ -46,6 +46,7 @@ pub fn deliver(
     loop {
         thread.barriers.pass();
         memory.space.cut_shrunk();
+        process.watch_cpu_limit();
         let mut state = process.state.lock();
         if state.exit.is_some() || thread.must_end.load(Ordering::SeqCst) {
             return Delivered::End;
@@ -66,7 +67,10 @@ pub fn deliver(
                     continue;
                 }
             }
-            if thread.barriers.is_wanted() || memory.space.has_shrunk() {
+            let has_more = thread.barriers.is_wanted()
+                || memory.space.has_shrunk()
+                || process.timers.cpu_limit_changed.load(Ordering::SeqCst);
+            if has_more {
                 // Asked for while the lock was not held.
                 continue;
             }

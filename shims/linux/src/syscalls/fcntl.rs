@@ -1,8 +1,9 @@
 //! Descriptors and descriptions: fcntl(2), but for its locks.
 
-use super::{descriptors, record_locks};
+use super::{descriptors, leases, record_locks};
 use crate::call::{Call, CallResult};
-use crate::files::DescriptorFlags;
+use crate::files::{AsyncSignals, DescriptorFlags, SignalOwner, change_async};
+use crate::signal::Signal;
 use alloc::sync::Arc;
 use capsid_core::Errno;
 use capsid_core::credentials::Capabilities;
@@ -10,7 +11,6 @@ use capsid_core::fs::memfd::Seals;
 use capsid_core::fs::{FileKind, OpenFile, StatusFlags};
 use capsid_core::ipc::pipe::{MAX_BYTES, Pipe, PipeEnd};
 use core::any::Any;
-use core::sync::atomic::Ordering;
 use linux_raw_sys::general as raw;
 
 // Constants that the header leaves to the C library.
@@ -19,7 +19,9 @@ const F_SETPIPE_SZ: u32 = 1031;
 const F_GETPIPE_SZ: u32 = 1032;
 const F_ADD_SEALS: u32 = 1033;
 const F_GET_SEALS: u32 = 1034;
+const F_SETLEASE: u32 = 1024;
 const F_GETLEASE: u32 = 1025;
+const F_OWNER_THREAD: u32 = 0;
 const F_OWNER_PROCESS: u32 = 1;
 const F_OWNER_GROUP: u32 = 2;
 
@@ -50,30 +52,26 @@ pub fn sys_fcntl(call: &mut Call<'_>) -> CallResult {
             Ok(0)
         }
         raw::F_GETFL => Ok(file.flags().bits().into()),
-        raw::F_SETFL => {
-            let flags = StatusFlags::from_bits_truncate(call.uint(2));
-            check_direct(&file, flags)?;
-            file.set_flags(flags);
-            Ok(0)
-        }
+        raw::F_SETFL => set_status(call, &file, fd),
         raw::F_GETLK | raw::F_OFD_GETLK => record_locks::do_test(call, &file, command),
         raw::F_SETLK | raw::F_SETLKW | raw::F_OFD_SETLK | raw::F_OFD_SETLKW => {
             record_locks::do_lock(call, &file, command)
         }
-        raw::F_SETOWN => {
-            file.signal_owner.store(call.int(2), Ordering::Relaxed);
+        raw::F_SETOWN => set_owner(call, &file, call.int(2)),
+        raw::F_GETOWN => get_owner(call, &file),
+        raw::F_SETOWN_EX => set_owner_of_kind(call, &file),
+        raw::F_GETOWN_EX => get_owner_of_kind(call, &file),
+        raw::F_GETSIG => {
+            let signal = AsyncSignals::of(&file, call.kernel())?.signal();
+            Ok(signal.map_or(0, |signal| signal.number().into()))
+        }
+        raw::F_SETSIG => {
+            let signal = Signal::new_or_none(call.int(2))?;
+            AsyncSignals::of(&file, call.kernel())?.set_signal(signal);
             Ok(0)
         }
-        raw::F_GETOWN => {
-            let owner = file.signal_owner.load(Ordering::Relaxed);
-            Ok(i64::from(owner).cast_unsigned())
-        }
-        raw::F_SETOWN_EX => set_owner(call, &file),
-        raw::F_GETOWN_EX => get_owner(call, &file),
-        // Signals about descriptors are not sent: no signal can be chosen for them.
-        raw::F_GETSIG => Ok(0),
-        raw::F_SETSIG if call.raw(2) == 0 => Ok(0),
-        F_GETLEASE => Ok(raw::F_UNLCK.into()),
+        F_GETLEASE => leases::do_get_lease(&file),
+        F_SETLEASE => leases::do_set_lease(call, &file, fd, call.uint(2)),
         F_SETPIPE_SZ => set_pipe_size(call, &file),
         F_GETPIPE_SZ => Ok(pipe_of(&file)?.capacity() as u64),
         F_ADD_SEALS => {
@@ -122,28 +120,65 @@ fn duplicate(call: &Call<'_>, fd: i32, flags: DescriptorFlags) -> CallResult {
     descriptors::do_dup(call, fd, lowest, flags)
 }
 
-fn set_owner(call: &Call<'_>, file: &OpenFile) -> CallResult {
-    let kind = call.pointer(2).read_u32()?;
-    let id = call.pointer(2).offset(4)?.read_u32()?.cast_signed();
-    let owner = match kind {
-        // A thread or a process.
-        0 | F_OWNER_PROCESS => id,
-        F_OWNER_GROUP => id.wrapping_neg(),
-        _ => return Err(Errno::EINVAL),
+/// Names who gets signals about the description: a process, or a negated group.
+fn set_owner(call: &Call<'_>, file: &OpenFile, id: i32) -> CallResult {
+    let owner = match id {
+        i32::MIN => return Err(Errno::EINVAL),
+        0 => SignalOwner::Nobody,
+        ..0 => SignalOwner::Group(id.unsigned_abs()),
+        _ => SignalOwner::Process(id.unsigned_abs()),
     };
-    file.signal_owner.store(owner, Ordering::Relaxed);
+    AsyncSignals::of(file, call.kernel())?.set_owner(owner, &call.thread.credentials())?;
     Ok(0)
 }
 
 fn get_owner(call: &Call<'_>, file: &OpenFile) -> CallResult {
-    let owner = file.signal_owner.load(Ordering::Relaxed);
-    let kind = if owner < 0 {
-        F_OWNER_GROUP
-    } else {
-        F_OWNER_PROCESS
+    let id = match AsyncSignals::of(file, call.kernel())?.owner() {
+        SignalOwner::Nobody => 0,
+        SignalOwner::Thread(id) | SignalOwner::Process(id) => i64::from(id),
+        SignalOwner::Group(id) => -i64::from(id),
+    };
+    Ok(id.cast_unsigned())
+}
+
+/// As [`set_owner`], by a `struct f_owner_ex`.
+fn set_owner_of_kind(call: &Call<'_>, file: &OpenFile) -> CallResult {
+    let kind = call.pointer(2).read_u32()?;
+    let id = call.pointer(2).offset(4)?.read_u32()?;
+    let owner = match kind {
+        F_OWNER_THREAD..=F_OWNER_GROUP if id == 0 => SignalOwner::Nobody,
+        F_OWNER_THREAD => SignalOwner::Thread(id),
+        F_OWNER_PROCESS => SignalOwner::Process(id),
+        F_OWNER_GROUP => SignalOwner::Group(id),
+        _ => return Err(Errno::EINVAL),
+    };
+    AsyncSignals::of(file, call.kernel())?.set_owner(owner, &call.thread.credentials())?;
+    Ok(0)
+}
+
+fn get_owner_of_kind(call: &Call<'_>, file: &OpenFile) -> CallResult {
+    let (kind, id) = match AsyncSignals::of(file, call.kernel())?.owner() {
+        SignalOwner::Nobody => (F_OWNER_THREAD, 0),
+        SignalOwner::Thread(id) => (F_OWNER_THREAD, id),
+        SignalOwner::Process(id) => (F_OWNER_PROCESS, id),
+        SignalOwner::Group(id) => (F_OWNER_GROUP, id),
     };
     call.pointer(2).write_u32(kind)?;
-    call.pointer(2).offset(4)?.write_u32(owner.unsigned_abs())?;
+    call.pointer(2).offset(4)?.write_u32(id)?;
+    Ok(0)
+}
+
+/// Sets status flags, `F_SETFL`.
+fn set_status(call: &Call<'_>, file: &OpenFile, fd: i32) -> CallResult {
+    let mut flags = StatusFlags::from_bits_truncate(call.uint(2));
+    check_direct(file, flags)?;
+    let on = flags.contains(StatusFlags::ASYNC);
+    match change_async(file, call.kernel(), fd, on) {
+        Ok(()) => {}
+        Err(Errno::ENOTTY) => flags -= StatusFlags::ASYNC,
+        Err(error) => return Err(error),
+    }
+    file.set_flags(flags);
     Ok(0)
 }
 

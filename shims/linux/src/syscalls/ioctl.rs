@@ -1,7 +1,7 @@
 //! Device controls: ioctl(2), ioctl_tty(2), ioctl_fionread(2).
 
 use crate::call::{Call, CallResult};
-use crate::files::DescriptorFlags;
+use crate::files::{DescriptorFlags, change_async};
 use capsid_core::Errno;
 use capsid_core::fs::stdio::{StandardStream, TerminalChange};
 use capsid_core::fs::{OpenFile, StatusFlags};
@@ -25,7 +25,11 @@ pub fn sys_ioctl(call: &mut Call<'_>) -> CallResult {
         FIOCLEX => set_close_on_exec(call, fd, DescriptorFlags::CLOSE_ON_EXEC),
         FIONCLEX => set_close_on_exec(call, fd, DescriptorFlags::empty()),
         raw::FIONBIO => set_status(&file, StatusFlags::NONBLOCK, argument.read_u32()? != 0),
-        raw::FIOASYNC => set_status(&file, StatusFlags::ASYNC, argument.read_u32()? != 0),
+        raw::FIOASYNC => {
+            let on = argument.read_u32()? != 0;
+            change_async(&file, call.kernel(), fd, on)?;
+            set_status(&file, StatusFlags::ASYNC, on)
+        }
         raw::FIONREAD => {
             argument.write_u32(clamp(bytes_ready(&file)?))?;
             Ok(0)

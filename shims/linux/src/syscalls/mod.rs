@@ -16,6 +16,7 @@ pub mod inotify;
 pub mod ioctl;
 pub mod job_control;
 pub mod kill;
+pub mod leases;
 pub mod membarrier;
 pub mod memfd;
 pub mod memory;

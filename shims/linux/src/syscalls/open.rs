@@ -1,7 +1,7 @@
 //! Opening: open(2), openat(2), openat2(2), creat(2).
 
 use crate::call::{Call, CallResult, restart};
-use crate::files::{DescriptorFlags, PathArgument, wait_for};
+use crate::files::{DescriptorFlags, PathArgument, despite_leases, wait_for};
 use crate::syscalls::truncate::tell_mappers;
 use capsid_core::Errno;
 use capsid_core::fs::{
@@ -155,7 +155,9 @@ pub fn do_open(
     options: &OpenOptions,
     flags: u32,
 ) -> CallResult {
-    let file = call.with_place(directory, path, |view, place| view.open(place, options))?;
+    let file = despite_leases(call, options.flags, || {
+        call.with_place(directory, path, |view, place| view.open(place, options))
+    })?;
     if options.creation.contains(CreationFlags::TRUNCATE)
         && let Some(path) = file.path()
     {

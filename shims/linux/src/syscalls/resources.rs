@@ -36,6 +36,14 @@ fn set(call: &Call<'_>, process: &Process, number: usize, new: Limit) -> Result<
         return Err(Errno::EPERM);
     }
     process.limits.set_by_number(number, new);
+    if number == Resource::Cpu as usize && new.soft != old.soft {
+        let state = process.state.lock();
+        process
+            .timers
+            .cpu_limit_changed
+            .store(true, Ordering::SeqCst);
+        state.notify_all();
+    }
     Ok(())
 }
 

@@ -1,10 +1,10 @@
 //! Sizes and space: truncate(2), ftruncate(2), fallocate(2).
 
 use crate::call::{Call, CallResult};
-use crate::files::PathArgument;
+use crate::files::{PathArgument, despite_leases};
 use capsid_core::Errno;
 use capsid_core::fs::notify::{FileEvents, attributes_changed, file_event};
-use capsid_core::fs::{Allocation, AttributeChange, FileKind, Inode, LookupFlags};
+use capsid_core::fs::{Allocation, AttributeChange, FileKind, Inode, LookupFlags, StatusFlags};
 use linux_raw_sys::general as raw;
 
 fn length(call: &Call<'_>, index: usize) -> Result<u64, Errno> {
@@ -29,7 +29,7 @@ pub fn sys_truncate(call: &mut Call<'_>) -> CallResult {
         if call.file_size_limit() != u64::MAX {
             check_limit(call, size, file.inode().metadata()?.size)?;
         }
-        view.truncate(&file, size)?;
+        despite_leases(call, StatusFlags::empty(), || view.truncate(&file, size))?;
         tell_mappers(call, &**file.inode());
         Ok(())
     })?;

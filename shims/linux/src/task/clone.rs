@@ -5,7 +5,7 @@ use crate::entry::Task;
 use crate::files::open_pidfd;
 use crate::signal::Signal;
 use crate::task::process::{ExitStatus, ProcessState, Usage};
-use crate::task::{Process, ProcessMemory, Thread, ThreadSeed};
+use crate::task::{Process, ProcessMemory, Resource, Thread, ThreadSeed, UNLIMITED};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use bitflags::bitflags;
@@ -254,6 +254,11 @@ fn new_process(call: &Call<'_>, request: &CloneRequest, id: u32) -> Result<Arc<P
             .map_or(0, |signal| signal.number().into())
     };
     let shares_clock = flags.contains(CloneFlags::MEMORY);
+    let timers = crate::time::ProcessTimers::default();
+    let has_cpu_limit = parent.limits.soft(Resource::Cpu) != UNLIMITED;
+    timers
+        .cpu_limit_changed
+        .store(has_cpu_limit, Ordering::SeqCst);
     Ok(Arc::new(Process {
         id,
         kernel: parent.kernel.clone(),
@@ -281,7 +286,7 @@ fn new_process(call: &Call<'_>, request: &CloneRequest, id: u32) -> Result<Arc<P
         },
         last_user: AtomicU32::new(0),
         personality: AtomicU32::new(parent.personality.load(Ordering::Relaxed)),
-        timers: crate::time::ProcessTimers::default(),
+        timers,
         niceness: AtomicU32::new(parent.niceness.load(Ordering::Relaxed)),
     }))
 }

@@ -1,12 +1,14 @@
 //! The timers that a process owns.
 
-use crate::signal::Signal;
-use crate::task::Process;
-use crate::time::{Notify, Setting, Timer, TimerQueue};
+use crate::signal::{Signal, SignalInfo, send_to_process};
+use crate::task::{Limit, Process, Resource, UNLIMITED};
+use crate::time::{Notify, SECOND_NS, Setting, Timer, TimerQueue};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use capsid_core::Errno;
 use capsid_core::sync::Mutex;
 use capsid_platform::{Clock, HostTimer};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Which interval timer, setitimer(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,10 @@ pub struct ProcessTimers {
     /// Those that count CPU time.
     pub cpu: TimerQueue,
     intervals: Mutex<[Option<Arc<Timer>>; 3]>,
+    /// The one that watches over `RLIMIT_CPU`, if there ever was a limit.
+    cpu_limit: Mutex<Option<Arc<Timer>>>,
+    /// The limit changed, and the process has not heard of it: only it can set its host timer.
+    pub(crate) cpu_limit_changed: AtomicBool,
     /// POSIX timers by number.
     pub posix: Mutex<BTreeMap<i32, PosixTimer>>,
 }
@@ -53,6 +59,8 @@ impl Default for ProcessTimers {
         ProcessTimers {
             cpu: TimerQueue::new(Clock::ProcessCpu, HostTimer::Profiling),
             intervals: Mutex::default(),
+            cpu_limit: Mutex::default(),
+            cpu_limit_changed: AtomicBool::new(false),
             posix: Mutex::default(),
         }
     }
@@ -68,6 +76,10 @@ impl ProcessTimers {
                 .kernel
                 .timers
                 .set(&timer, Setting::default(), &memory);
+        }
+        let limit = self.cpu_limit.lock().take();
+        if let Some(limit) = limit {
+            self.cpu.set(&limit, Setting::default(), &memory);
         }
         self.clear_posix(process);
     }
@@ -92,6 +104,51 @@ impl Process {
         let memory = self.memory();
         self.kernel.timers.expire_in(&memory);
         self.timers.cpu.expire_in(&memory);
+    }
+
+    /// Looks after a change of `RLIMIT_CPU`. Called in the process.
+    pub fn watch_cpu_limit(self: &Arc<Process>) {
+        if !self.timers.cpu_limit_changed.swap(false, Ordering::SeqCst) {
+            return;
+        }
+        let soft = self.limits.soft(Resource::Cpu);
+        let base = self.usage.cpu_base_ns.load(Ordering::Relaxed);
+        let setting = if soft == UNLIMITED {
+            Setting::default()
+        } else {
+            Setting {
+                deadline_ns: base.saturating_add(soft.saturating_mul(SECOND_NS)).max(1),
+                interval_ns: SECOND_NS,
+            }
+        };
+        let timer = {
+            let mut limit = self.timers.cpu_limit.lock();
+            limit
+                .get_or_insert_with(|| Timer::new(self, Notify::CpuLimit))
+                .clone()
+        };
+        self.timers.cpu.set(&timer, setting, &self.memory());
+    }
+
+    /// Does what comes of the CPU time used: `SIGXCPU` each second past the soft limit, and the
+    /// end at the hard one.
+    pub(super) fn enforce_cpu_limit(self: &Arc<Process>) -> Result<(), Errno> {
+        let limit = self.limits.get(Resource::Cpu);
+        let used = self.cpu_ns(self);
+        let passed = |seconds: u64| used >= seconds.saturating_mul(SECOND_NS);
+        if limit.hard != UNLIMITED && passed(limit.hard) {
+            return send_to_process(self, SignalInfo::kernel(Signal::KILL));
+        }
+        if limit.soft == UNLIMITED || !passed(limit.soft) {
+            return Ok(());
+        }
+        // As Linux does: the soft limit is what comes next.
+        let next = Limit {
+            soft: limit.soft.saturating_add(1),
+            ..limit
+        };
+        self.limits.set_by_number(Resource::Cpu as usize, next);
+        send_to_process(self, SignalInfo::kernel(Signal::XCPU))
     }
 
     /// The queue of an interval timer.

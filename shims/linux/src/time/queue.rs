@@ -133,6 +133,14 @@ impl TimerQueue {
         }
     }
 
+    /// A host process goes on with other memory, after exec: its host timer is the new memory's.
+    pub fn memory_replaced(&self, old: &Arc<ProcessMemory>, new: &Arc<ProcessMemory>) {
+        let mut entries = self.entries.lock();
+        if entries.holder == Arc::as_ptr(old).addr() {
+            entries.holder = Arc::as_ptr(new).addr();
+        }
+    }
+
     /// Finds another process to wake, once the one with the host timer has ended.
     pub fn process_ended(&self, process: &Arc<Process>) {
         let memory = process.memory();

@@ -12,6 +12,8 @@ pub enum Notify {
     Nothing,
     /// A signal of the kernel, as setitimer(2) and alarm(2) send.
     Kernel(Signal),
+    /// The process used as much CPU time as it may, getrlimit(2) `RLIMIT_CPU`.
+    CpuLimit,
     /// A POSIX timer's signal: the timer's number and the value set with it.
     Process(Signal, u32, u64),
     /// The same, to one thread.
@@ -97,6 +99,7 @@ impl Timer {
         let _ = match &self.notify {
             Notify::Nothing => Ok(()),
             Notify::Kernel(signal) => send_to_process(&process, SignalInfo::kernel(*signal)),
+            Notify::CpuLimit => process.enforce_cpu_limit(),
             Notify::Process(signal, id, value) => {
                 let info = SignalInfo::timer(*signal, *id, overrun, *value);
                 send_to_process(&process, info)
