@@ -41,6 +41,7 @@ programs! {
     inotify: "inotify" Dynamic;
     locks: "locks" Dynamic;
     sysv: "sysv" Dynamic;
+    posix_queues: "posix_queues" Dynamic;
     async_io: "async_io" Dynamic;
     leases: "leases" Dynamic;
     cpu_limits: "cpu_limits" Dynamic;

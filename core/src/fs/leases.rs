@@ -247,10 +247,12 @@ mod tests {
         let writing = || open(&world, StatusFlags::READ_WRITE).map(drop);
         assert_eq!(writing(), Err(Errno::EAGAIN));
         assert_eq!(get(&holder), None);
-        assert_eq!(
-            set(&holder, Some(LeaseKind::Read), teller()),
-            Err(Errno::EAGAIN)
-        );
+        // What is to go stays to go.
+        set(&holder, Some(LeaseKind::Read), teller()).unwrap();
+        assert_eq!(get(&holder), None);
+        let joining = set(&second, Some(LeaseKind::Read), teller());
+        assert_eq!(joining, Err(Errno::EAGAIN));
+        drop(second);
         set(&holder, None, teller()).unwrap();
         assert_eq!(writing(), Ok(()));
         set(&holder, Some(LeaseKind::Write), teller()).unwrap();

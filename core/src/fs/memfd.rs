@@ -242,7 +242,7 @@ impl File for Memfd {
 #[cfg(test)]
 mod tests {
     use super::{Seals, create};
-    use crate::fs::{AttributeChange, Inode, Owner, StatusFlags, WriteAt};
+    use crate::fs::{AttributeChange, Owner, StatusFlags, WriteAt};
     use crate::io::{Destination, Source};
     use crate::test_platform::install;
     use capsid_platform::Errno;

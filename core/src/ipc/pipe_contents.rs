@@ -202,9 +202,9 @@ impl PipeContents {
         count: usize,
     ) -> Result<(usize, bool), Errno> {
         let mut start = 0;
-        let run = self.runs.iter().find_map(|run| {
+        let run = self.runs.iter().find(|run| {
             start += run.bytes;
-            (start > skip).then_some(run)
+            start > skip
         });
         let count = run.map_or(count, |_| (start - skip).min(count));
         let copied = self.ring.peek(skip, destination, count)?;

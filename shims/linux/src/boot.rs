@@ -4,6 +4,7 @@ use crate::entry::Task;
 use crate::exec::{self, Prepared, Request};
 use crate::files::{Descriptor, DescriptorFlags, DescriptorTable, FsContext};
 use crate::kernel::{FIRST_PROCESS, Kernel};
+use crate::posix_queue::PosixQueues;
 use crate::signal::{Signal, SignalInfo, SignalSet, send_to_process};
 use crate::syscalls::ioctl::foreground_group;
 use crate::sysv::Ipc;
@@ -62,6 +63,7 @@ pub(crate) fn start(config: &BootConfig) -> Result<Arc<Thread>, Errno> {
         started_ns: platform().now(Clock::Monotonic),
         forks: AtomicU64::new(0),
         ipc: Ipc::new(),
+        queues: PosixQueues::default(),
         namespace,
     });
     root::mount_procfs(&kernel)?;

@@ -1,5 +1,6 @@
 //! What all guest processes of a sandbox share.
 
+use crate::posix_queue::PosixQueues;
 use crate::sysv::Ipc;
 use crate::task::{Process, Thread, Tree};
 use crate::time::TimerQueue;
@@ -23,6 +24,8 @@ pub struct Kernel {
     pub names: RwLock<(String, String)>,
     /// Timers that run on wall time.
     pub timers: TimerQueue,
+    /// POSIX message queues.
+    pub queues: PosixQueues,
     /// System V IPC.
     pub ipc: Arc<Ipc>,
     /// Most threads and zombies at once.

@@ -17,6 +17,7 @@ pub mod exec;
 pub mod files;
 pub mod kernel;
 mod patching;
+pub mod posix_queue;
 pub mod procfs;
 pub mod signal;
 pub mod syscalls;

@@ -347,6 +347,12 @@ table! {
     __NR_msgsnd message_queues::sys_msgsnd [Int Pointer Size Octal];
     __NR_msgrcv message_queues::sys_msgrcv [Int Pointer Size Int Octal];
     __NR_msgctl message_queues::sys_msgctl [Int Int Pointer];
+    __NR_mq_open posix_queues::sys_mq_open [Path OpenFlags Octal Pointer];
+    __NR_mq_unlink posix_queues::sys_mq_unlink [Path];
+    __NR_mq_timedsend posix_queues::sys_mq_timedsend [Fd Bytes Size Int Pointer];
+    __NR_mq_timedreceive posix_queues::sys_mq_timedreceive [Fd Pointer Size Pointer Pointer];
+    __NR_mq_notify posix_queues::sys_mq_notify [Fd Pointer];
+    __NR_mq_getsetattr posix_queues::sys_mq_getsetattr [Fd Pointer Pointer];
     __NR_pipe pipe::sys_pipe [Pointer];
     __NR_pipe2 pipe::sys_pipe2 [Pointer OpenFlags];
     __NR_eventfd eventfd::sys_eventfd [Int];

@@ -40,7 +40,8 @@ pub fn commit(thread: &Arc<Thread>, registers: &mut Registers, program: Prepared
     }
     let moved = program.moved;
     reset(thread, &program);
-    match load_program(thread, &program, moved) {
+    let process = &thread.process;
+    match process.as_system(|| load_program(thread, &program, moved)) {
         Ok(start) => {
             *registers = Registers {
                 rsp: start.stack_pointer,

@@ -3,7 +3,7 @@
 use crate::procfs::entry::Context;
 use crate::procfs::subject::caller;
 use crate::procfs::text::Text;
-use crate::task::{Process, Resource, TICK_NS, Thread};
+use crate::task::{CpuTimes, Process, Resource, TICK_NS, Thread};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -28,9 +28,14 @@ pub(super) fn name(context: &Context<'_>) -> Result<Vec<u8>, Errno> {
 
 /// The CPU time of the process, in nanoseconds.
 pub(super) fn cpu_ns(context: &Context<'_>) -> Result<u64, Errno> {
+    let times = cpu_times(context)?;
+    Ok(times.user_ns + times.system_ns)
+}
+
+fn cpu_times(context: &Context<'_>) -> Result<CpuTimes, Errno> {
     let process = context.process()?;
     let caller = caller(context.kernel).map(|thread| thread.process.clone());
-    Ok(process.cpu_ns(&caller.unwrap_or_else(|| process.clone())))
+    Ok(process.cpu_times(&caller.unwrap_or_else(|| process.clone())))
 }
 
 /// The state's letter and name.
@@ -94,8 +99,8 @@ pub(super) fn stat(context: &Context<'_>, text: &mut Text) -> Result<(), Errno> 
     let sizes = sizes(&process, letter == 'Z');
     let memory = process.memory();
     let program = memory.program.lock().clone();
-    let ticks = cpu_ns(context)? / TICK_NS;
-    let children = process.usage.children_cpu_ns.load(Ordering::Relaxed) / TICK_NS;
+    let [user, system] = cpu_times(context)?.ticks();
+    let [children_user, children_system] = process.usage.children().ticks();
     let started = process
         .usage
         .started_ns
@@ -116,7 +121,7 @@ pub(super) fn stat(context: &Context<'_>, text: &mut Text) -> Result<(), Errno> 
         process.session_id(),
     ));
     text.add(format_args!(
-        "{ticks} 0 {children} 0 {} {nice} {threads} 0 {started} {} {resident_pages} {} ",
+        "{user} {system} {children_user} {children_system} {} {nice} {threads} 0 {started} {} {resident_pages} {} ",
         20 + nice,
         sizes.mapped,
         u64::MAX,

@@ -1,5 +1,6 @@
 //! `/proc/sys`, as far as programs look.
 
+use crate::posix_queue::{QUEUES_MAX, USUAL};
 use crate::procfs::entry::{Context, Entry};
 use crate::procfs::text::Text;
 use crate::syscalls::system::{RELEASE, VERSION};
@@ -103,9 +104,11 @@ static INOTIFY: &[Entry] = &[
 ];
 
 static MQUEUE: &[Entry] = &[
-    constant!("msg_max", 10),
-    constant!("msgsize_max", 8192),
-    constant!("queues_max", 256),
+    constant!("msg_default", USUAL.messages),
+    constant!("msg_max", USUAL.messages),
+    constant!("msgsize_default", USUAL.bytes),
+    constant!("msgsize_max", USUAL.bytes),
+    constant!("queues_max", QUEUES_MAX),
 ];
 
 static NET: &[Entry] = &[

@@ -10,6 +10,8 @@ pub const SI_KERNEL: i32 = 0x80;
 pub const SI_QUEUE: i32 = -1;
 /// A POSIX timer expired.
 pub const SI_TIMER: i32 = -2;
+/// A message came to a POSIX queue.
+pub const SI_MESGQ: i32 = -3;
 /// Sent by tkill(2) or tgkill(2).
 pub const SI_TKILL: i32 = -6;
 
@@ -74,6 +76,12 @@ impl SignalInfo {
     #[must_use]
     pub fn timer(signal: Signal, timer: u32, overrun: u32, value: u64) -> SignalInfo {
         SignalInfo::with_fields(signal, SI_TIMER, &[pair(timer, overrun), value])
+    }
+
+    /// A message to a queue: process and user of its sender, and the value that was asked for.
+    #[must_use]
+    pub fn message_queue(signal: Signal, sender: (u32, u32), value: u64) -> SignalInfo {
+        SignalInfo::with_fields(signal, SI_MESGQ, &[pair(sender.0, sender.1), value])
     }
 
     /// A child's change of state; times in clock ticks.

@@ -125,7 +125,7 @@ fn set_owner(call: &Call<'_>, file: &OpenFile, id: i32) -> CallResult {
     let owner = match id {
         i32::MIN => return Err(Errno::EINVAL),
         0 => SignalOwner::Nobody,
-        ..0 => SignalOwner::Group(id.unsigned_abs()),
+        id if id < 0 => SignalOwner::Group(id.unsigned_abs()),
         _ => SignalOwner::Process(id.unsigned_abs()),
     };
     AsyncSignals::of(file, call.kernel())?.set_owner(owner, &call.thread.credentials())?;

@@ -113,8 +113,7 @@ fn choice(kind: i64, flags: u32) -> Result<Choice, Errno> {
     }
     Ok(match kind {
         0 => Choice::Any,
-        i64::MIN => Choice::UpTo(i64::MAX),
-        ..0 => Choice::UpTo(-kind),
+        ..0 => Choice::UpTo(kind.checked_neg().unwrap_or(i64::MAX)),
         _ if flags & MSG_EXCEPT != 0 => Choice::Not(kind),
         _ => Choice::Kind(kind),
     })

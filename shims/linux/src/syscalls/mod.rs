@@ -28,6 +28,7 @@ pub mod names;
 pub mod open;
 pub mod pipe;
 pub mod poll;
+pub mod posix_queues;
 pub mod prctl;
 pub mod process;
 pub mod read_write;

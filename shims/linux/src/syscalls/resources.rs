@@ -1,7 +1,7 @@
 //! Resource limits and usage: getrlimit(2), setrlimit(2), prlimit(2), getrusage(2), times(2).
 
 use crate::call::{Call, CallResult};
-use crate::task::{Limit, Process, RESOURCES, Resource, TICK_NS};
+use crate::task::{CpuTimes, Limit, Process, RESOURCES, Resource, TICK_NS};
 use capsid_core::Errno;
 use capsid_core::credentials::Capabilities;
 use capsid_platform::{Clock, GuestAddr, platform};
@@ -95,28 +95,30 @@ pub fn sys_prlimit64(call: &mut Call<'_>) -> CallResult {
     Ok(0)
 }
 
-/// What `struct rusage` says. Time in the host's kernel is not told apart from other time.
+/// What `struct rusage` says.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct ResourceUsage {
-    cpu_ns: u64,
-}
+pub struct ResourceUsage(CpuTimes);
 
 impl ResourceUsage {
     /// What a child used that has been waited for, and its own children.
     #[must_use]
     pub fn of_child(process: &Process) -> ResourceUsage {
-        let usage = &process.usage;
-        ResourceUsage {
-            cpu_ns: usage.cpu_done_ns.load(Ordering::Relaxed)
-                + usage.children_cpu_ns.load(Ordering::Relaxed),
-        }
+        let (own, children) = (process.usage.done(), process.usage.children());
+        ResourceUsage(CpuTimes {
+            user_ns: own.user_ns + children.user_ns,
+            system_ns: own.system_ns + children.system_ns,
+        })
     }
 
     /// Writes a `struct rusage`.
     pub fn write(&self, address: GuestAddr) -> Result<(), Errno> {
         let mut bytes = [0; 144];
-        bytes[..8].copy_from_slice(&(self.cpu_ns / 1_000_000_000).to_le_bytes());
-        bytes[8..16].copy_from_slice(&(self.cpu_ns / 1000 % 1_000_000).to_le_bytes());
+        let times = [self.0.user_ns, self.0.system_ns];
+        for (field, time_ns) in bytes.chunks_exact_mut(16).zip(times) {
+            let (seconds, rest) = field.split_at_mut(8);
+            seconds.copy_from_slice(&(time_ns / 1_000_000_000).to_le_bytes());
+            rest.copy_from_slice(&(time_ns / 1000 % 1_000_000).to_le_bytes());
+        }
         address.write(&bytes)
     }
 }
@@ -128,13 +130,13 @@ const RUSAGE_THREAD: i32 = 1;
 /// getrusage(2).
 pub fn sys_getrusage(call: &mut Call<'_>) -> CallResult {
     let process = call.process();
-    let cpu_ns = match call.int(0) {
-        RUSAGE_SELF => process.cpu_ns(process),
-        RUSAGE_CHILDREN => process.usage.children_cpu_ns.load(Ordering::Relaxed),
-        RUSAGE_THREAD => platform().now(Clock::ThreadCpu),
+    let times = match call.int(0) {
+        RUSAGE_SELF => process.cpu_times(process),
+        RUSAGE_CHILDREN => process.usage.children(),
+        RUSAGE_THREAD => CpuTimes::split(platform().now(Clock::ThreadCpu), 0),
         _ => return Err(Errno::EINVAL),
     };
-    ResourceUsage { cpu_ns }.write(call.pointer(1))?;
+    ResourceUsage(times).write(call.pointer(1))?;
     Ok(0)
 }
 
@@ -142,11 +144,15 @@ pub fn sys_getrusage(call: &mut Call<'_>) -> CallResult {
 pub fn sys_times(call: &mut Call<'_>) -> CallResult {
     let process = call.process();
     if !call.pointer(0).is_null() {
-        let own = process.cpu_ns(process) / TICK_NS;
-        let children = process.usage.children_cpu_ns.load(Ordering::Relaxed) / TICK_NS;
+        let own = process.cpu_times(process).ticks();
+        let children = process.usage.children().ticks();
         let mut bytes = [0; 32];
-        bytes[..8].copy_from_slice(&own.to_le_bytes());
-        bytes[16..24].copy_from_slice(&children.to_le_bytes());
+        for (field, ticks) in bytes
+            .chunks_exact_mut(8)
+            .zip(own.into_iter().chain(children))
+        {
+            field.copy_from_slice(&ticks.to_le_bytes());
+        }
         call.pointer(0).write(&bytes)?;
     }
     Ok(platform().now(Clock::Boottime) / TICK_NS)

@@ -370,7 +370,8 @@ fn start(call: &mut Call<'_>, request: &CloneRequest, thread: &Arc<Thread>) -> R
             copied.barriers.store(barriers, Ordering::Relaxed);
             *thread.process.memory.lock() = copied;
             memory.users.fetch_sub(1, Ordering::SeqCst);
-            platform().spawn(SpawnKind::Process, task, &registers)
+            let process = call.process();
+            process.as_system(|| platform().spawn(SpawnKind::Process, task, &registers))
         })?;
     }
     Ok(())

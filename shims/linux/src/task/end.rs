@@ -182,8 +182,8 @@ fn child_info(child: &Process, status: ExitStatus) -> SignalInfo {
         signal => (CLD_KILLED, signal),
     };
     let user = child.last_user.load(Ordering::Relaxed);
-    let ticks = child.usage.cpu_done_ns.load(Ordering::Relaxed) / TICK_NS;
-    SignalInfo::child(code, child.id, user, value, [ticks, 0])
+    let ticks = child.usage.done().ticks();
+    SignalInfo::child(code, child.id, user, value, ticks)
 }
 
 /// Hangs up on stopped groups that lose the last process that could continue them.

@@ -21,7 +21,7 @@ pub use end::{TICK_NS, begin_group_exit, end_thread};
 pub use job_control::{continue_process, stop_process};
 pub use limits::{Limit, Limits, RESOURCES, Resource, UNLIMITED};
 pub use memory::{ProcessMemory, Program};
-pub use process::{ExitStatus, Process, ProcessState, Usage};
+pub use process::{CpuTimes, ExitStatus, Process, ProcessState, Usage};
 pub use robust::release_guest_words;
 pub use takeover::take_over_process;
 pub use thread::{NAME_BYTES, OwnState, Thread, ThreadSeed};

@@ -2,7 +2,7 @@
 
 use crate::kernel::Kernel;
 use crate::signal::{Actions, Pending, Signal, SignalSet};
-use crate::task::{Limits, ProcessMemory, Thread};
+use crate::task::{Limits, ProcessMemory, TICK_NS, Thread};
 use crate::time::ProcessTimers;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -68,6 +68,11 @@ pub struct Usage {
     pub(crate) cpu_done_ns: AtomicU64,
     /// What children used that were waited for.
     pub(crate) children_cpu_ns: AtomicU64,
+    /// What of its time is known to be the system's: that of making processes and loading
+    /// programs. Telling the rest apart would cost each call more than it takes.
+    pub(crate) system_ns: AtomicU64,
+    /// The same of the children.
+    pub(crate) children_system_ns: AtomicU64,
 }
 
 /// How a process ends, wait(2).
@@ -135,7 +140,68 @@ impl ProcessState {
     }
 }
 
+/// CPU time of the program and of the system for it, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuTimes {
+    /// The program's.
+    pub user_ns: u64,
+    /// The system's.
+    pub system_ns: u64,
+}
+
+impl CpuTimes {
+    /// Splits `total_ns`.
+    #[must_use]
+    pub fn split(total_ns: u64, system_ns: u64) -> CpuTimes {
+        let system_ns = system_ns.min(total_ns);
+        CpuTimes {
+            user_ns: total_ns - system_ns,
+            system_ns,
+        }
+    }
+
+    /// In clock ticks, of the program and of the system.
+    #[must_use]
+    pub fn ticks(self) -> [u64; 2] {
+        [self.user_ns / TICK_NS, self.system_ns / TICK_NS]
+    }
+}
+
+impl Usage {
+    /// What the process used until its end.
+    #[must_use]
+    pub fn done(&self) -> CpuTimes {
+        let load = |time: &AtomicU64| time.load(Ordering::Relaxed);
+        CpuTimes::split(load(&self.cpu_done_ns), load(&self.system_ns))
+    }
+
+    /// What children used that were waited for.
+    #[must_use]
+    pub fn children(&self) -> CpuTimes {
+        let load = |time: &AtomicU64| time.load(Ordering::Relaxed);
+        CpuTimes::split(load(&self.children_cpu_ns), load(&self.children_system_ns))
+    }
+}
+
 impl Process {
+    /// The CPU time used so far, as [`Process::cpu_ns`] knows it.
+    #[must_use]
+    pub fn cpu_times(&self, caller: &Process) -> CpuTimes {
+        CpuTimes::split(
+            self.cpu_ns(caller),
+            self.usage.system_ns.load(Ordering::Relaxed),
+        )
+    }
+
+    /// Runs `action`, and counts the CPU time that passes as the system's.
+    pub fn as_system<T>(&self, action: impl FnOnce() -> T) -> T {
+        let before = platform().now(Clock::ProcessCpu);
+        let result = action();
+        let used = platform().now(Clock::ProcessCpu).saturating_sub(before);
+        self.usage.system_ns.fetch_add(used, Ordering::Relaxed);
+        result
+    }
+
     /// Makes the first process.
     #[must_use]
     pub fn first(kernel: Arc<Kernel>, memory: Arc<ProcessMemory>, limits: Limits) -> Arc<Process> {

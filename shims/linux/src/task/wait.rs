@@ -170,6 +170,12 @@ fn consume(tree: &mut Tree, parent: &Process, found: &Awaited) {
     if let Event::Ended(_) = found.event {
         tree.remove_process(id);
         let usage = &found.process.usage;
+        let system = usage.system_ns.load(Ordering::Relaxed)
+            + usage.children_system_ns.load(Ordering::Relaxed);
+        parent
+            .usage
+            .children_system_ns
+            .fetch_add(system, Ordering::Relaxed);
         let used = usage.cpu_done_ns.load(Ordering::Relaxed)
             + usage.children_cpu_ns.load(Ordering::Relaxed);
         parent
