@@ -3,6 +3,7 @@
 //! An open that a lease stands against breaks it: its holder is told, and the open fails with
 //! `EAGAIN` until the holder lets go or was given time enough. Who may wait tries again then.
 
+use crate::fs::locks::LockOwner;
 use crate::fs::{Inode, OpenFile};
 use crate::sync::Mutex;
 use crate::wait::{Events, WaitQueue, Wake};
@@ -34,8 +35,8 @@ pub enum Breaker {
 
 struct Lease {
     inode: Arc<dyn Inode>,
-    /// The description that holds it, by its address.
-    holder: usize,
+    /// The description that holds it, by what it holds locks under.
+    holder: LockOwner,
     kind: LeaseKind,
     breaking: Option<Breaking>,
     teller: Arc<dyn Wake>,
@@ -55,10 +56,6 @@ static COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// Who waits for a lease to go.
 pub static CHANGED: WaitQueue = WaitQueue::new();
-
-fn key_of(file: &OpenFile) -> usize {
-    core::ptr::from_ref(file).addr()
-}
 
 impl Lease {
     fn is_of(&self, inode: &Arc<dyn Inode>) -> bool {
@@ -93,7 +90,7 @@ impl Lease {
 /// open.
 pub fn set(file: &OpenFile, kind: Option<LeaseKind>, teller: Arc<dyn Wake>) -> Result<(), Errno> {
     let inode = file.path().ok_or(Errno::EINVAL)?.inode();
-    let holder = key_of(file);
+    let holder = file.lock_owner();
     let mut leases = LEASES.lock();
     let others = leases
         .iter()
@@ -136,7 +133,7 @@ pub fn set(file: &OpenFile, kind: Option<LeaseKind>, teller: Arc<dyn Wake>) -> R
 /// The lease of a description, or what is left of it where it is being broken.
 #[must_use]
 pub fn get(file: &OpenFile) -> Option<LeaseKind> {
-    let holder = key_of(file);
+    let holder = file.lock_owner();
     let leases = LEASES.lock();
     let lease = leases.iter().find(|lease| lease.holder == holder)?;
     lease
@@ -203,12 +200,11 @@ pub fn next_deadline() -> Option<u64> {
     deadlines.min()
 }
 
-/// Lets go of what a description holds that ends.
-pub(super) fn description_closed(file: &OpenFile) {
+/// Lets go of what an ended description held.
+pub(super) fn release_owner(holder: LockOwner) {
     if COUNT.load(Ordering::SeqCst) == 0 {
         return;
     }
-    let holder = key_of(file);
     let mut leases = LEASES.lock();
     let own = leases.iter().position(|lease| lease.holder == holder);
     let gone = own.map(|index| leases.remove(index));

@@ -193,10 +193,11 @@ impl Drop for OpenFile {
             FileEvents::CLOSE_NO_WRITE
         };
         file_event(self, closed);
-        leases::description_closed(self);
         let lock_owner = *self.lock_owner.get_mut();
         if lock_owner != 0 {
-            locks::release_owner(LockOwner::numbered(lock_owner));
+            let owner = LockOwner::numbered(lock_owner);
+            locks::release_owner(owner);
+            leases::release_owner(owner);
         }
         for observer in self.observers.get_mut().drain(..) {
             if let Some(observer) = observer.upgrade() {
