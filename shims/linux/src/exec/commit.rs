@@ -70,7 +70,6 @@ fn reset(thread: &Arc<Thread>, program: &Prepared) {
         // While the old memory is there.
         release_guest_words(thread);
     }
-    thread.releases_locks.store(false, Ordering::SeqCst);
     {
         let mut own = thread.own.lock();
         own.alternate_stack = AlternateStack::default();

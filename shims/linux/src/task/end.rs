@@ -30,6 +30,8 @@ pub fn begin_group_exit(process: &Process, status: ExitStatus) {
 /// Takes an ending thread out of its process; the last one ends the process. `code` is that of
 /// exit(2), which counts if the process was not told to end otherwise.
 pub fn end_thread(thread: &Arc<Thread>, code: ExitStatus) {
+    // From here on nobody queues behind this thread for a lock that it holds.
+    thread.releases_locks.store(true, Ordering::SeqCst);
     release_guest_words(thread);
     let process = &thread.process;
     let last_out = {

@@ -6,7 +6,6 @@ use capsid_core::Errno;
 use capsid_core::futex::{self, ANY, Location, pi};
 use capsid_core::memory::AddressSpace;
 use capsid_platform::{AtomicOp, GuestAddr, platform};
-use core::sync::atomic::Ordering;
 use linux_raw_sys::general::{FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS};
 
 /// The longest list that is followed (`ROBUST_LIST_LIMIT`): it may be a loop.
@@ -23,8 +22,6 @@ pub fn release_guest_words(thread: &Thread) {
         (list, core::mem::take(&mut own.clear_at_end))
     };
     let memory = thread.process.memory();
-    // From here on nobody queues behind this thread.
-    thread.releases_locks.store(true, Ordering::SeqCst);
     if !list.is_null() {
         let _ = release_list(&memory.space, thread.id(), list);
     }
