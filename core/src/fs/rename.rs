@@ -77,7 +77,8 @@ impl View<'_> {
         };
         check_shape(&source, target.as_ref(), old, new, flags)?;
         if let Some(target) = &target
-            && Arc::ptr_eq(source.inode(), target.inode())
+            && (Arc::ptr_eq(source.inode(), target.inode())
+                || source.inode().is_same(&**target.inode()))
         {
             // Two names of one file: rename(2) leaves both.
             return Ok(());

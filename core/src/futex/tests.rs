@@ -10,13 +10,13 @@ use std::thread::{JoinHandle, spawn};
 use std::time::Duration;
 
 /// A guest thread as far as waiting goes.
-struct Sleeper {
+pub(super) struct Sleeper {
     parker: Arc<Parker>,
-    interrupted: Arc<AtomicBool>,
+    pub(super) interrupted: Arc<AtomicBool>,
 }
 
 impl Sleeper {
-    fn new() -> Sleeper {
+    pub(super) fn new() -> Sleeper {
         Sleeper {
             parker: Arc::default(),
             interrupted: Arc::default(),
@@ -36,7 +36,7 @@ impl Waiter for Sleeper {
     fn kicked(&self) {}
 }
 
-fn place(space: u64, address: GuestAddr) -> Location {
+pub(super) fn place(space: u64, address: GuestAddr) -> Location {
     Location::Private(space, address.0)
 }
 
@@ -50,7 +50,9 @@ fn on(space: u64, address: GuestAddr, expected: u32) -> WaitOn {
 }
 
 /// Runs `body` on a thread of the calling guest process.
-fn guest_thread<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+pub(super) fn guest_thread<T: Send + 'static>(
+    body: impl FnOnce() -> T + Send + 'static,
+) -> JoinHandle<T> {
     let token: ThreadToken = platform().current_thread();
     spawn(move || {
         install().join_process(token);

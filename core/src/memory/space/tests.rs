@@ -466,6 +466,38 @@ fn a_file_that_shrinks_loses_its_pages() {
 }
 
 #[test]
+fn a_cut_by_another_process_is_caught_up_with() {
+    use crate::fs::memfd::{Seals, create};
+    use crate::fs::{AttributeChange, Owner};
+    let space = fresh();
+    let file = Arc::new(create(b"x", 0o600, Owner::default(), Seals::empty()).unwrap());
+    let size = |pages: u64| AttributeChange {
+        size: Some(pages * PAGE),
+        ..AttributeChange::default()
+    };
+    file.file.set_attributes(&size(2)).unwrap();
+    let inode = file.file.inode().unwrap();
+    assert_eq!(inode.mapped_identity(), None);
+    let mut request = fixed(0, 2, RW);
+    request.sharing = Sharing::Shared;
+    request.source = MapSource::File(file.clone(), 0);
+    space.map(request, &NONE).unwrap();
+    let identity = inode.mapped_identity().unwrap();
+    assert!(space.shows(identity) && space.may_write(identity) && !space.shows((0, 0)));
+    page(1).write_u32(1).unwrap();
+    file.file.set_attributes(&size(1)).unwrap();
+    space.note_shrunk(identity);
+    assert!(space.has_shrunk());
+    assert_eq!(page(1).read_u32(), Ok(0));
+    space.cut_shrunk();
+    assert!(!space.has_shrunk());
+    assert!(page(1).read_u32().is_err());
+    assert_eq!(page(0).read_u32(), Ok(0));
+    space.forget();
+    assert_eq!(inode.mapped_identity(), None);
+}
+
+#[test]
 fn a_copy_inherits_what_it_should() {
     let space = fresh();
     space.map(fixed(0, 3, RW), &NONE).unwrap();
