@@ -3,7 +3,6 @@
 pub mod epoll;
 mod eventfd;
 pub mod pipe;
-mod pipe_contents;
 mod ring;
 mod timerfd;
 

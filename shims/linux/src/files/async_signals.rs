@@ -56,8 +56,18 @@ struct State {
 #[derive(Clone, Copy, Debug)]
 struct Interest {
     events: Events,
-    /// A socket: the other end's leaving is told apart.
-    is_socket: bool,
+    teller: Teller,
+}
+
+/// What kind of object tells, as it says some things in its own way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Teller {
+    /// That an end came or went is told to those who wait, and to nobody else.
+    Pipe,
+    /// The other end's leaving is told apart.
+    Socket,
+    /// That it changed is all that is known.
+    Stream,
 }
 
 impl AsyncSignals {
@@ -150,9 +160,11 @@ impl Interest {
     /// What is told of `events`: a code and the events that stand for it.
     fn reason(self, events: Events) -> Option<(i32, Events)> {
         if events == Events::all() {
-            // The other end came or went. Only sockets tell, and only that it went.
-            let band = Events::HUP | Events::ERR;
-            return self.is_socket.then_some((POLL_HUP, band));
+            return match self.teller {
+                Teller::Pipe => None,
+                Teller::Socket => Some((POLL_HUP, Events::HUP | Events::ERR)),
+                Teller::Stream => Some((POLL_IN, Events::READABLE)),
+            };
         }
         let wanted = events & self.events;
         if wanted.intersects(Events::READABLE) {
@@ -258,22 +270,23 @@ impl AsyncSignals {
 fn interest(file: &OpenFile) -> Result<Option<Interest>, Errno> {
     let flags = file.flags();
     let object: &dyn Any = &*file.file;
-    let is_stream = object.is::<StandardStream>();
-    let kind = if is_stream {
-        FileKind::CharacterDevice
+    let teller = if object.is::<StandardStream>() {
+        Teller::Stream
     } else {
-        file.file.metadata()?.kind
+        match file.file.metadata()?.kind {
+            FileKind::Fifo => Teller::Pipe,
+            FileKind::Socket => Teller::Socket,
+            _ => return Ok(None),
+        }
     };
     let mut events = Events::empty();
     if flags.readable() {
         events |= Events::READABLE;
     }
-    if flags.writable() && kind == FileKind::Fifo {
+    if flags.writable() && teller == Teller::Pipe {
         events |= Events::WRITABLE;
     }
-    let is_socket = kind == FileKind::Socket;
-    let tells = is_stream || is_socket || kind == FileKind::Fifo;
-    Ok(tells.then_some(Interest { events, is_socket }))
+    Ok(Some(Interest { events, teller }))
 }
 
 /// What `F_SETFL` and `FIOASYNC` do about `O_ASYNC`: `ENOTTY` for objects that tell nothing.
@@ -289,5 +302,34 @@ impl fmt::Debug for AsyncSignals {
         f.debug_struct("AsyncSignals")
             .field("state", &self.state)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Interest, POLL_HUP, POLL_IN, POLL_OUT, Teller};
+    use capsid_core::wait::Events;
+
+    #[test]
+    fn each_kind_of_object_tells_in_its_way() {
+        let code = |teller, events, happened| {
+            let interest = Interest { events, teller };
+            interest.reason(happened).map(|(code, _)| code)
+        };
+        let (reads, writes) = (Events::READABLE, Events::WRITABLE);
+        assert_eq!(code(Teller::Pipe, reads, reads), Some(POLL_IN));
+        assert_eq!(
+            code(Teller::Pipe, reads, reads | Events::HUP),
+            Some(POLL_IN)
+        );
+        assert_eq!(
+            code(Teller::Pipe, writes, writes | Events::ERR),
+            Some(POLL_OUT)
+        );
+        assert_eq!(code(Teller::Pipe, writes, reads), None);
+        let all = Events::all();
+        assert_eq!(code(Teller::Pipe, reads, all), None);
+        assert_eq!(code(Teller::Socket, reads, all), Some(POLL_HUP));
+        assert_eq!(code(Teller::Stream, reads, all), Some(POLL_IN));
     }
 }

@@ -4,6 +4,8 @@ mod header;
 mod messages;
 mod registry;
 mod segments;
+#[cfg(test)]
+mod semaphore_tests;
 mod semaphores;
 
 pub use header::{Header, PRIVATE, Wanted};

@@ -41,7 +41,7 @@ bitflags! {
         const THREAD = 0x1_0000;
         /// A new mount namespace.
         const NEW_MOUNTS = 0x2_0000;
-        /// Share System V semaphore undo lists; there are none.
+        /// Share what System V semaphores take back at the end: threads of a process always do.
         const SEMAPHORES = 0x4_0000;
         /// Set the thread pointer.
         const SET_TLS = 0x8_0000;
