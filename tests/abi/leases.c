@@ -2,6 +2,7 @@
 #include "check.h"
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 static sigset_t all;

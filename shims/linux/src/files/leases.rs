@@ -14,14 +14,15 @@ pub fn despite_leases<T>(
 ) -> Result<T, Errno> {
     let impatient = StatusFlags::NONBLOCK | StatusFlags::PATH;
     match attempt() {
-        Err(Errno::EAGAIN) if !flags.intersects(impatient) && leases::next_deadline().is_some() => {
-        }
+        Err(Errno::EAGAIN) if !flags.intersects(impatient) => {}
         result => return result,
     }
     let _place = leases::CHANGED.register(call.thread.parker.clone(), Events::all());
     let result = wait_for(call.thread, None, leases::next_deadline, || {
         match attempt() {
-            Err(Errno::EAGAIN) => None,
+            Err(Errno::EAGAIN) if leases::next_deadline().is_some() => None,
+            // The lease went between the attempt and the look, or it never was one.
+            Err(Errno::EAGAIN) => Some(attempt()),
             result => Some(result),
         }
     });
