@@ -1,7 +1,7 @@
 //! Signals that capsid itself gets and passes on, as a descriptor.
 
 use rustix::io::Errno;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, getpgid, getppid, getsid};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// The signals that are passed on to the first guest process. Those that would end capsid must not
@@ -100,7 +100,50 @@ pub fn asks_to_end(signal: i32) -> bool {
         .any(|ending| ending.as_raw() == signal)
 }
 
-/// Stops capsid as a terminal's suspend key would have, until it is continued.
+/// Stops capsid as a terminal's suspend key would have, until it is continued. The calling thread
+/// blocks the signal, as all others do.
 pub fn stop_self() {
-    let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::STOP);
+    // SAFETY: fills a local set, and changes the mask of this thread only.
+    unsafe {
+        let mut set = std::mem::zeroed::<libc::sigset_t>();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGTSTP);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
+        libc::kill(libc::getpid(), libc::SIGTSTP);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+    }
+}
+
+/// How many ancestors are asked, at most.
+const ANCESTORS: usize = 64;
+
+/// Whether a process of our session and of another process group watches over this group, as a
+/// shell does over its jobs: it can continue capsid when that stops.
+pub fn is_job() -> bool {
+    let (Ok(group), Ok(session)) = (getpgid(None), getsid(None)) else {
+        return false;
+    };
+    let mut ancestor = getppid();
+    for _ in 0..ANCESTORS {
+        let Some(process) = ancestor else {
+            return false;
+        };
+        if getsid(Some(process)) != Ok(session) {
+            return false;
+        }
+        if getpgid(Some(process)) != Ok(group) {
+            return true;
+        }
+        ancestor = parent_of(process);
+    }
+    false
+}
+
+/// The parent of another process, proc_pid_stat(5).
+fn parent_of(process: Pid) -> Option<Pid> {
+    let path = format!("/proc/{}/stat", process.as_raw_nonzero());
+    let stat = std::fs::read_to_string(path).ok()?;
+    // The name, in parentheses, can hold anything; the state lies between.
+    let (_, after) = stat.rsplit_once(')')?;
+    Pid::from_raw(after.split_whitespace().nth(1)?.parse().ok()?)
 }

@@ -22,6 +22,7 @@ pub mod signal;
 pub mod syscalls;
 pub mod table;
 pub mod task;
+pub mod terminal;
 #[cfg(test)]
 mod test_kernel;
 pub mod time;

@@ -13,6 +13,7 @@ pub mod fcntl;
 pub mod futex;
 pub mod identity;
 pub mod ioctl;
+pub mod ioctl_tty;
 pub mod job_control;
 pub mod kill;
 pub mod memfd;
