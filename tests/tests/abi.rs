@@ -37,6 +37,10 @@ programs! {
     events: "events" Dynamic;
     sockets: "sockets" Dynamic;
     locks: "locks" Dynamic;
+    terminals: "terminals" Dynamic;
+    terminals_static: "terminals" Static;
+    jobs: "jobs" Dynamic;
+    jobs_static: "jobs" Static;
     patched: "patched" Dynamic;
     patched_static: "patched" Static;
     patched_musl: "patched" Musl;
