@@ -37,6 +37,20 @@ fn is_ignored(signal: Signal) -> bool {
     }
 }
 
+/// Blocks or unblocks signals for the calling thread, and returns the set of them.
+fn change_mask(how: i32, signals: impl IntoIterator<Item = Signal>) -> libc::sigset_t {
+    // SAFETY: fills a local set, and changes the mask of this thread only.
+    unsafe {
+        let mut set = std::mem::zeroed::<libc::sigset_t>();
+        libc::sigemptyset(&raw mut set);
+        for signal in signals {
+            libc::sigaddset(&raw mut set, signal.as_raw());
+        }
+        libc::pthread_sigmask(how, &raw const set, std::ptr::null_mut());
+        set
+    }
+}
+
 /// The signals that arrive for capsid.
 #[derive(Debug)]
 pub struct SignalInbox(OwnedFd);
@@ -45,21 +59,16 @@ impl SignalInbox {
     /// Blocks the signals in the calling thread and those that it starts, and collects them. Call
     /// this before any thread is started.
     pub fn open() -> Result<SignalInbox, Errno> {
-        // SAFETY: fills a local set, blocks it for this thread, and makes a descriptor.
-        let number = unsafe {
-            let mut set = std::mem::zeroed::<libc::sigset_t>();
-            libc::sigemptyset(&raw mut set);
-            for signal in FORWARDED.into_iter().filter(|signal| !is_ignored(*signal)) {
-                libc::sigaddset(&raw mut set, signal.as_raw());
+        let wanted = FORWARDED.into_iter().filter(|signal| !is_ignored(*signal));
+        let set = change_mask(libc::SIG_BLOCK, wanted);
+        // SAFETY: the call reads the set and makes a descriptor, which nobody else knows.
+        unsafe {
+            let number = libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+            if number < 0 {
+                return Err(Errno::MFILE);
             }
-            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
-            libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
-        };
-        if number < 0 {
-            return Err(Errno::MFILE);
+            Ok(SignalInbox(OwnedFd::from_raw_fd(number)))
         }
-        // SAFETY: the call made the descriptor, and nobody else knows it.
-        Ok(SignalInbox(unsafe { OwnedFd::from_raw_fd(number) }))
     }
 
     /// The next signal that arrived, if any.
@@ -103,15 +112,10 @@ pub fn asks_to_end(signal: i32) -> bool {
 /// Stops capsid as a terminal's suspend key would have, until it is continued. The calling thread
 /// blocks the signal, as all others do.
 pub fn stop_self() {
-    // SAFETY: fills a local set, and changes the mask of this thread only.
-    unsafe {
-        let mut set = std::mem::zeroed::<libc::sigset_t>();
-        libc::sigemptyset(&raw mut set);
-        libc::sigaddset(&raw mut set, libc::SIGTSTP);
-        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
-        libc::kill(libc::getpid(), libc::SIGTSTP);
-        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
-    }
+    change_mask(libc::SIG_UNBLOCK, [Signal::TSTP]);
+    // Fails for no signal to oneself.
+    let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::TSTP);
+    change_mask(libc::SIG_BLOCK, [Signal::TSTP]);
 }
 
 /// How many ancestors are asked, at most.
