@@ -293,12 +293,14 @@ fn python_has_its_prompt() {
         let mut shell = Session::shell();
         shell.command(&format!("{prefix} /usr/bin/python3 -q"));
         shell.expect(">>> ");
-        shell.line("print(40+2, flush=True); import time; time.sleep(1000)");
+        shell.line("import getpass, time");
+        shell.expect(">>> ");
+        shell.line("print(40+2, flush=True); time.sleep(1000)");
         shell.expect("42\r\n");
         shell.send("\x03");
         shell.expect("KeyboardInterrupt");
         shell.expect(">>> ");
-        shell.line("import getpass; getpass.getpass('word' + ': ')");
+        shell.line("getpass.getpass('word' + ': ')");
         shell.expect("word: ");
         shell.line("hidden");
         shell.expect("'hidden'");
