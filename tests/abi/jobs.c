@@ -126,12 +126,13 @@ static void keys(void) {
 }
 
 static void interrupt(void) {
+    signal(SIGINT, SIG_IGN);
     pid_t child = fork();
     if (child == 0) {
+        signal(SIGINT, SIG_DFL);
         write(1, "ready\n", 6);
         for (;;) pause();
     }
-    signal(SIGINT, SIG_IGN);
     int status;
     waitpid(child, &status, 0);
     show_status("member of the group", status);

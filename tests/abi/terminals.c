@@ -263,7 +263,7 @@ static void ends(void) {
     ptsname_r(master, name, sizeof name);
     slave = open(name, O_RDWR | O_NOCTTY);
     CHECK(slave >= 0);
-    events("slave back", master, POLLOUT);
+    events("slave back", master, POLLIN | POLLOUT);
     // A reader that waits is let go.
     int pipe_ends[2];
     pipe(pipe_ends);
