@@ -275,7 +275,7 @@ impl Line {
     }
 
     fn put(&mut self, byte: u8, end: End) {
-        if self.input.len() >= INPUT_BYTES - 1 {
+        if self.termios.is_canonical() && self.input.len() >= INPUT_BYTES - 1 {
             // The last byte of a line that is too long makes way for its end.
             if self.complete == self.input.len() {
                 return;

@@ -43,13 +43,15 @@ impl File for Slave {
             return Ok(0);
         }
         let result = state.line.read(destination);
+        if state.typed.is_empty() {
+            return result;
+        }
+        // There is room for more of what was typed, which others may wait for.
         let signals = state.digest();
         drop(state);
+        self.pty.wake_all();
         for signal in signals {
             self.pty.jobs.signal_foreground(signal);
-        }
-        if result.is_ok() {
-            self.pty.master_queue.wake(Events::WRITABLE);
         }
         result
     }
