@@ -39,6 +39,7 @@ programs! {
     locks: "locks" Dynamic;
     terminals: "terminals" Dynamic;
     terminals_static: "terminals" Static;
+    line_discipline: "line_discipline" Dynamic;
     jobs: "jobs" Dynamic;
     jobs_static: "jobs" Static;
     patched: "patched" Dynamic;

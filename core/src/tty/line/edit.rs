@@ -1,7 +1,7 @@
 //! Editing the line that is being typed: erase, kill, reprint, and its end.
 
 use super::output::{is_continuation, is_control};
-use super::{End, Line, Screen};
+use super::{End, Line, Screen, letters};
 use crate::tty::termios::{InputModes, LocalModes, Special};
 
 /// How much one of the erasing keys takes.
@@ -80,13 +80,16 @@ impl Line {
     }
 
     fn erase(&mut self, amount: Erase, screen: &mut Screen) {
+        if self.input.len() == self.complete {
+            return;
+        }
         let mut in_word = false;
         while self.input.len() > self.complete {
             let Some((start, byte)) = self.last_character() else {
                 break;
             };
             if amount == Erase::Word {
-                if is_word(byte) {
+                if letters::is_word(byte) {
                     in_word = true;
                 } else if in_word {
                     break;
@@ -124,7 +127,8 @@ impl Line {
             }
             self.echo(byte, screen);
             for index in start + 1..self.input.len() {
-                screen.push(self.input[index].byte);
+                self.put_output(self.input[index].byte, screen);
+                self.column = self.column.saturating_sub(1);
             }
         } else if amount == Erase::Character && !self.local(LocalModes::ECHOE) {
             self.echo(self.termios.special(Special::Erase), screen);
@@ -183,9 +187,4 @@ impl Line {
             self.line_column = self.column;
         }
     }
-}
-
-/// Whether a byte belongs to a word, as the kernel's Latin-1 table has it.
-fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || (byte >= 0xc0 && byte != 0xd7 && byte != 0xf7)
 }

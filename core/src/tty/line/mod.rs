@@ -7,6 +7,7 @@
 
 mod edit;
 mod input;
+mod letters;
 mod output;
 #[cfg(test)]
 mod tests;
@@ -162,7 +163,7 @@ impl Line {
             byte &= 0x7f;
         }
         if modes.contains(InputModes::IUCLC) && self.local(LocalModes::IEXTEN) {
-            byte = byte.to_ascii_lowercase();
+            byte = letters::to_lower(byte);
         }
         if self.local(LocalModes::EXTPROC) {
             self.put(byte, End::No);
@@ -191,13 +192,26 @@ impl Line {
         {
             received = self.key_flow(Flow::Start);
         }
+        let mut ends_line = false;
         match byte {
             b'\r' if modes.contains(InputModes::IGNCR) => return received,
-            b'\r' if modes.contains(InputModes::ICRNL) => byte = b'\n',
+            b'\r' if modes.contains(InputModes::ICRNL) => {
+                byte = b'\n';
+                ends_line = true;
+            }
             b'\n' if modes.contains(InputModes::INLCR) => byte = b'\r',
             _ => {}
         }
-        if !(self.termios.is_canonical() && self.edit(byte, screen)) {
+        if self.termios.is_canonical() {
+            if !self.edit(byte, screen) {
+                self.receive_plain(byte, screen);
+            }
+        } else if ends_line && self.local(LocalModes::ECHO) {
+            // A new line that was made of another key moves the cursor; one that was typed is a
+            // control character like others.
+            self.put_output(byte, screen);
+            self.put(byte, End::No);
+        } else {
             self.receive_plain(byte, screen);
         }
         received
@@ -256,12 +270,8 @@ impl Line {
     fn receive_plain(&mut self, byte: u8, screen: &mut Screen) {
         if self.local(LocalModes::ECHO) {
             self.finish_erasing(screen);
-            if byte == b'\n' {
-                self.put_output(b'\n', screen);
-            } else {
-                self.begin_line();
-                self.echo(byte, screen);
-            }
+            self.begin_line();
+            self.echo(byte, screen);
         }
         self.put_marked(byte, End::No);
     }

@@ -1,6 +1,6 @@
 //! Writing: what output processing makes of a program's bytes, and echoes.
 
-use super::Line;
+use super::{Line, letters};
 use crate::tty::termios::{InputModes, LocalModes, OutputModes};
 use alloc::collections::VecDeque;
 
@@ -8,6 +8,8 @@ use alloc::collections::VecDeque;
 pub const SCREEN_BYTES: usize = 1 << 16;
 /// How many more bytes of echo there can be: what programs write leaves room for it.
 const ECHO_BYTES: usize = 1 << 12;
+/// The byte that introduces orders in Linux's queue of echoes, and so is never processed there.
+const ECHOED_AS_IS: u8 = 0xff;
 /// How much of it counts as delivered already.
 const DELIVERED_BYTES: usize = 1 << 12;
 
@@ -113,12 +115,11 @@ impl Line {
                 if modes.contains(OutputModes::OCRNL) {
                     byte = b'\n';
                     if modes.contains(OutputModes::ONLRET) {
-                        self.column = 0;
+                        (self.column, self.line_column) = (0, 0);
                     }
                 } else {
-                    self.column = 0;
+                    (self.column, self.line_column) = (0, 0);
                 }
-                self.line_column = self.column;
             }
             b'\t' => {
                 let spaces = 8 - (self.column & 7);
@@ -134,7 +135,7 @@ impl Line {
             _ if is_control(byte) => {}
             _ => {
                 if modes.contains(OutputModes::OLCUC) {
-                    byte = byte.to_ascii_uppercase();
+                    byte = letters::to_upper(byte);
                 }
                 let utf8 = self.termios.input.contains(InputModes::IUTF8);
                 if !(utf8 && is_continuation(byte)) {
@@ -151,6 +152,9 @@ impl Line {
             screen.push(b'^');
             screen.push(byte ^ 0x40);
             self.column += 2;
+        } else if byte == ECHOED_AS_IS {
+            screen.push(byte);
+            self.column += 1;
         } else {
             self.put_output(byte, screen);
         }

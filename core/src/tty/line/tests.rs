@@ -157,7 +157,7 @@ fn a_literal_next_key_means_nothing() {
     let mut tty = Tty::default();
     assert!(tty.type_in(b"a\x16\x03\x16\x7f\x16\n\n").is_empty());
     assert_eq!(tty.read(9), ok("a\x03\x7f\n\n"));
-    assert_eq!(tty.shown(), "a^\x08^C^\x08^?^\x08\r\n\r\n");
+    assert_eq!(tty.shown(), "a^\x08^C^\x08^?^\x08^J\r\n");
     tty.type_in(b"ab\x12");
     assert_eq!(tty.shown(), "ab^R\r\nab");
 }
@@ -297,4 +297,66 @@ fn output_stops_where_nobody_looks() {
     }
     assert!(tty.screen.len() <= 1 << 16);
     assert_eq!(tty.shown().len(), 2 * written);
+}
+
+mod properties {
+    use super::Tty;
+    use crate::test_platform::proptest_config;
+    use crate::tty::Termios;
+    use crate::tty::termios::TERMIOS_BYTES;
+    use alloc::vec::Vec;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    /// One thing that somebody does.
+    #[derive(Clone, Debug)]
+    enum Act {
+        Type(Vec<u8>),
+        Write(Vec<u8>),
+        Read(usize),
+        Change([u8; TERMIOS_BYTES]),
+        Show,
+    }
+
+    fn act() -> impl Strategy<Value = Act> {
+        prop_oneof![
+            4 => vec(any::<u8>(), 0..200).prop_map(Act::Type),
+            1 => vec(any::<u8>(), 0..200).prop_map(Act::Write),
+            2 => (0usize..50).prop_map(Act::Read),
+            1 => any::<[u8; TERMIOS_BYTES]>().prop_map(Act::Change),
+            1 => Just(Act::Show),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(proptest_config(300))]
+
+        /// Whatever is typed under whatever attributes, the counts agree.
+        #[test]
+        fn nothing_goes_wrong(acts in vec(act(), 0..200)) {
+            let mut tty = Tty::default();
+            for act in acts {
+                match act {
+                    Act::Type(bytes) => {
+                        for byte in bytes {
+                            if tty.line.has_room() {
+                                tty.type_in(&[byte]);
+                            }
+                        }
+                    }
+                    Act::Write(bytes) => {
+                        tty.line.write(&bytes, &mut tty.screen);
+                    }
+                    Act::Read(length) => {
+                        let _ = tty.read(length);
+                    }
+                    Act::Change(bytes) => tty.line.set_termios(Termios::from_bytes(&bytes)),
+                    Act::Show => drop(tty.shown()),
+                }
+                prop_assert!(tty.line.complete <= tty.line.input.len());
+                prop_assert!(tty.line.input.len() <= super::INPUT_BYTES);
+                prop_assert!(tty.line.readable_bytes() <= tty.line.input.len());
+            }
+        }
+    }
 }
