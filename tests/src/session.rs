@@ -99,12 +99,6 @@ impl Session {
         Session::start("dumb", &bash)
     }
 
-    /// The process that was started.
-    #[must_use]
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Types.
     ///
     /// # Panics
