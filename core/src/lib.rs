@@ -18,6 +18,7 @@ pub mod net;
 pub mod random;
 #[cfg(test)]
 mod test_platform;
+pub mod tty;
 pub mod wait;
 
 pub use capsid_platform::Errno;

@@ -8,8 +8,10 @@ pub mod command;
 pub mod compile;
 pub mod container;
 pub mod filter;
+pub mod session;
 
 pub use command::{Command, Output};
+pub use session::Session;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -47,6 +47,11 @@ programs! {
     cpu_limits: "cpu_limits" Dynamic;
     pi_futexes: "pi_futexes" Dynamic;
     membarriers: "membarriers" Dynamic;
+    terminals: "terminals" Dynamic;
+    terminals_static: "terminals" Static;
+    line_discipline: "line_discipline" Dynamic;
+    jobs: "jobs" Dynamic;
+    jobs_static: "jobs" Static;
     patched: "patched" Dynamic;
     patched_static: "patched" Static;
     patched_musl: "patched" Musl;

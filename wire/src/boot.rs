@@ -36,6 +36,8 @@ pub struct BootConfig {
     pub terminals: u8,
     /// Standard input, output and error are open (bits 0, 1 and 2); the guest lacks the others.
     pub streams: u8,
+    /// Whoever started capsid on its terminal can continue it when it stops.
+    pub job_control: bool,
     /// Send a line for each system call.
     pub trace: bool,
     /// Send statistics at the end.

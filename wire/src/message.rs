@@ -57,11 +57,11 @@ pub enum Operation {
     /// Makes a FIFO, socket or regular node. `args`: export, mode with type. Reply data:
     /// [`HostStat`].
     MakeNode = 17,
-    /// Reads from standard input. `args`: length. Reply: `value` = bytes, 0 at end; data.
-    /// `EAGAIN` if there is nothing yet.
+    /// Reads from a stream. `args`: length, stream: 0, or 1 or 2 where that is a terminal. Reply:
+    /// `value` = bytes, 0 at end; data. `EAGAIN` if there is nothing yet.
     ReadInput = 32,
-    /// Writes to standard output or error. `args`: 1 or 2, length. Reply: `value` = bytes
-    /// written, which may be fewer. `EAGAIN` if the stream takes nothing now.
+    /// Writes to a stream. `args`: stream: 1 or 2, or 0 where that is a terminal; length. Reply:
+    /// `value` = bytes written, which may be fewer. `EAGAIN` if the stream takes nothing now.
     WriteOutput = 33,
     /// What a standard stream is ready for. `args`: stream, poll events, 1 to watch: unless one of
     /// the events is there, an [`Operation::WaitEvents`] names the stream once one is. Reply:
@@ -70,9 +70,11 @@ pub enum Operation {
     /// Attributes of a standard stream. `args`: stream. Reply data: [`HostStat`].
     StatStream = 35,
     /// Terminal attributes of a stream. `args`: stream, 0 get, 1 set now, 2 set drained, 3 set
-    /// flushed. Data: `struct termios` of the kernel, 36 bytes.
+    /// flushed. Data: `struct termios` of the kernel, 36 bytes. Without `ICANON`, `VMIN` and `VTIME`
+    /// of the host's terminal become 1 and 0 whatever is asked for.
     TerminalAttributes = 36,
-    /// Window size of a terminal stream. `args`: stream. Reply: `value` = rows | columns << 16.
+    /// Window size of a terminal stream. `args`: stream. Reply: `value` = rows | columns << 16 |
+    /// width << 32 | height << 48, the latter in pixels.
     WindowSize = 37,
     /// Waits for something that the broker announces. Blocks, and is interruptible; one at a
     /// time. `args`: 1 to only say that somebody will wait soon, from when on signals are kept for
@@ -86,6 +88,10 @@ pub enum Operation {
     Log = 49,
     /// The sandbox has ended. `args`: wait status (as wait(2) has it) of the first guest process.
     Exit = 50,
+    /// The first guest process stopped. `args`: the signal. With job control
+    /// ([`BootConfig::job_control`](crate::BootConfig::job_control)) capsid stops too; once it is
+    /// continued, signal 18 (`SIGCONT`) is announced. Else `EPERM`.
+    Stopped = 51,
 }
 
 impl Operation {
@@ -93,7 +99,7 @@ impl Operation {
     #[must_use]
     pub fn from_number(number: u32) -> Option<Operation> {
         use Operation::*;
-        const ALL: [Operation; 27] = [
+        const ALL: [Operation; 28] = [
             Lookup,
             Open,
             Close,
@@ -121,6 +127,7 @@ impl Operation {
             Kick,
             Log,
             Exit,
+            Stopped,
         ];
         ALL.into_iter()
             .find(|operation| *operation as u32 == number)

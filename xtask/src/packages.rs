@@ -24,8 +24,14 @@ const PACKAGES: &[(&str, &str, &str)] = &[
         "/usr/bin/mkfs.erofs",
         "checking the images that we write",
     ),
+    (
+        "expect",
+        "/usr/bin/expect",
+        "a program that makes terminals inside",
+    ),
     ("git", "/usr/lib/git-core/git", "version control inside"),
     ("golang-go", "/usr/bin/go", "a Go program"),
+    ("less", "/usr/bin/less", "a pager on a terminal"),
     (
         "libseccomp-dev",
         "/usr/include/seccomp.h",
@@ -48,6 +54,12 @@ const PACKAGES: &[(&str, &str, &str)] = &[
         "watching host calls from outside",
     ),
     ("tar", "/bin/tar", "archives"),
+    (
+        "tmux",
+        "/usr/bin/tmux",
+        "a program that makes terminals inside",
+    ),
+    ("vim", "/usr/bin/vim", "an editor on a terminal"),
     ("xz-utils", "/usr/bin/xz", "archives"),
     ("zstd", "/usr/bin/zstd", "archives"),
 ];

@@ -2,6 +2,7 @@
 
 use crate::fs::{AttributeChange, Inode, Metadata, StatusFlags};
 use crate::io::{Destination, Source};
+use crate::tty::Terminal;
 use crate::wait::{Events, WaitQueue};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -96,6 +97,11 @@ pub trait File: Any + Send + Sync + Debug {
     /// How many written bytes the other side has not taken yet, `TIOCOUTQ`: `ENOTTY`.
     fn bytes_unsent(&self) -> Result<usize, Errno> {
         Err(Errno::ENOTTY)
+    }
+
+    /// The terminal that this is, for the programs on it; the master of a pseudo-terminal is none.
+    fn terminal(&self) -> Option<Arc<dyn Terminal>> {
+        None
     }
 
     /// The seals, memfd_create(2): `EINVAL` for objects without.

@@ -1,30 +1,19 @@
-//! Standard input, output and error, which the broker holds; termios(3) where they are terminals.
+//! Standard input, output and error, which the broker holds. Where they are terminals, what is
+//! open is a [`crate::tty::host::HostTerminalFile`] over them.
 
 use crate::fs::{DeviceId, File, FileKind, Metadata, Owner, WriteAt};
 use crate::host_events;
 use crate::io::{Destination, Source};
+use crate::tty::termios::TERMIOS_BYTES;
+use crate::tty::{TerminalChange, WindowSize, host};
 use crate::wait::{Events, WaitQueue};
 use alloc::vec;
 use capsid_platform::{Errno, platform};
 use capsid_wire::layout::DATA_BYTES;
 use capsid_wire::{HostStat, Operation, Reply, Request};
 
-/// Length of the kernel's `struct termios`, in bytes.
-pub const TERMIOS_BYTES: usize = 36;
-
 /// Who waits for each stream.
 static QUEUES: [WaitQueue; 3] = [const { WaitQueue::new() }; 3];
-
-/// When new attributes of a terminal take effect, tcsetattr(3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TerminalChange {
-    /// At once.
-    Now,
-    /// When what was written has been sent.
-    Drain,
-    /// As Drain, and what was not read is dropped.
-    Flush,
-}
 
 /// A standard stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,46 +90,42 @@ impl StandardStream {
         Ok(())
     }
 
-    /// Rows and columns of the terminal: `ENOTTY`.
-    pub fn window_size(self) -> Result<(u16, u16), Errno> {
+    /// The size of the terminal's window: `ENOTTY`.
+    pub fn window_size(self) -> Result<WindowSize, Errno> {
         let reply = self.call(Operation::WindowSize, [self.index.into(), 0, 0], &mut [])?;
-        let half = |value: u64| u16::try_from(value & 0xffff).unwrap_or(0);
-        Ok((half(reply.value), half(reply.value >> 16)))
+        let part = |place: u32| u16::try_from(reply.value >> (16 * place) & 0xffff).unwrap_or(0);
+        Ok(WindowSize {
+            rows: part(0),
+            columns: part(1),
+            x_pixels: part(2),
+            y_pixels: part(3),
+        })
     }
 
-    fn poll(self, events: Events, watch: u64) -> Events {
-        let args = [self.index.into(), events.bits().into(), watch];
+    /// What it is ready for, of `events`; with `watch`, it is announced when it becomes so.
+    pub(crate) fn poll(self, events: Events, watch: bool) -> Events {
+        let args = [self.index.into(), events.bits().into(), watch.into()];
         match self.call(Operation::PollStream, args, &mut []) {
             Ok(reply) => Events::from_bits_truncate(u32::try_from(reply.value).unwrap_or(0)),
             Err(_) => Events::ERR,
         }
     }
-}
 
-/// Tells those who wait for stream `index` that it may have become ready.
-pub(crate) fn announce(index: usize) {
-    if let Some(queue) = QUEUES.get(index) {
-        // Which of them is for the waiter to find out.
-        queue.wake(Events::all());
-    }
-}
-
-impl File for StandardStream {
-    fn read(&self, _offset: u64, destination: &mut Destination<'_>) -> Result<usize, Errno> {
-        if self.index != 0 {
-            return Err(Errno::EBADF);
-        }
+    /// Reads what is there: `EAGAIN` if nothing is.
+    pub(crate) fn read_to(self, destination: &mut Destination<'_>) -> Result<usize, Errno> {
         let wanted = destination.remaining().min(DATA_BYTES);
         if wanted == 0 {
             return Ok(0);
         }
         let mut buffer = vec![0; wanted];
-        let reply = self.call(Operation::ReadInput, [wanted as u64, 0, 0], &mut buffer)?;
+        let args = [wanted as u64, self.index.into(), 0];
+        let reply = self.call(Operation::ReadInput, args, &mut buffer)?;
         let length = usize::try_from(reply.data_len).map_err(|_| Errno::EIO)?;
         destination.put(buffer.get(..length).ok_or(Errno::EIO)?)
     }
 
-    fn write(&self, _at: WriteAt, source: &mut Source<'_>) -> Result<(usize, u64), Errno> {
+    /// Writes what fits: `EAGAIN` if nothing does.
+    pub(crate) fn write_from(self, source: &mut Source<'_>) -> Result<usize, Errno> {
         let mut done = 0;
         loop {
             let mut buffer = vec![0; source.remaining().min(DATA_BYTES)];
@@ -155,17 +140,39 @@ impl File for StandardStream {
                 Ok((length, written)) => {
                     done += written;
                     if written < length || source.remaining() == 0 {
-                        return Ok((done, 0));
+                        return Ok(done);
                     }
                 }
-                Err(_) if done > 0 => return Ok((done, 0)),
+                Err(_) if done > 0 => return Ok(done),
                 Err(error) => return Err(error),
             }
         }
     }
+}
+
+/// Tells those who wait for stream `index` that it may have become ready.
+pub(crate) fn announce(index: usize) {
+    if let Some(queue) = QUEUES.get(index) {
+        // Which of them is for the waiter to find out.
+        queue.wake(Events::all());
+    }
+    host::announce();
+}
+
+impl File for StandardStream {
+    fn read(&self, _offset: u64, destination: &mut Destination<'_>) -> Result<usize, Errno> {
+        if self.index != 0 {
+            return Err(Errno::EBADF);
+        }
+        self.read_to(destination)
+    }
+
+    fn write(&self, _at: WriteAt, source: &mut Source<'_>) -> Result<(usize, u64), Errno> {
+        Ok((self.write_from(source)?, 0))
+    }
 
     fn readiness(&self) -> Events {
-        self.poll(Events::READABLE | Events::WRITABLE, 0)
+        self.poll(Events::READABLE | Events::WRITABLE, false)
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
@@ -174,7 +181,7 @@ impl File for StandardStream {
 
     fn watch(&self, interest: Events) {
         host_events::listen();
-        if !self.poll(interest, 1).is_empty() {
+        if !self.poll(interest, true).is_empty() {
             announce(self.index.into());
         }
     }

@@ -43,3 +43,4 @@ pub use limits::Limits;
 pub use log::Log;
 pub use sandbox::{Configuration, ExportSource, RunEnd, run};
 pub use signals::SignalInbox;
+pub use streams::TerminalInput;

@@ -1,10 +1,11 @@
-//! How a run ends, told by whichever thread learns it first.
+//! How a run ends, told by whichever thread learns it first; and that it is to stop for a while.
 
 use crate::processes::BadEnd;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 use rustix::process::Pid;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// The end of a sandbox.
@@ -18,10 +19,12 @@ pub enum End {
     Vanished,
 }
 
-/// A place for one [`End`], and a descriptor that becomes readable when it is there.
+/// A place for one [`End`], and a descriptor that becomes readable when it is there, or when the
+/// sandbox asks to be stopped.
 #[derive(Debug)]
 pub struct Outcome {
     end: Mutex<Option<End>>,
+    stop: AtomicBool,
     ready: OwnedFd,
 }
 
@@ -30,6 +33,7 @@ impl Outcome {
     pub fn new() -> Result<Outcome, Errno> {
         Ok(Outcome {
             end: Mutex::default(),
+            stop: AtomicBool::new(false),
             ready: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
         })
     }
@@ -42,6 +46,23 @@ impl Outcome {
             // The counter has room for one.
             let _ = rustix::io::write(&self.ready, &1u64.to_ne_bytes());
         }
+    }
+
+    /// The first guest process stopped, and so is capsid to.
+    pub fn ask_to_stop(&self) {
+        self.stop.store(true, Ordering::SeqCst);
+        let _ = rustix::io::write(&self.ready, &1u64.to_ne_bytes());
+    }
+
+    /// Whether that was asked for since the last call. The caller then looks for an end again:
+    /// the descriptor is not readable for it any more.
+    pub fn take_stop(&self) -> bool {
+        let asked = self.stop.swap(false, Ordering::SeqCst);
+        if asked {
+            // Empties the counter; it is non-blocking.
+            let _ = rustix::io::read(&self.ready, &mut [0; 8]);
+        }
+        asked
     }
 
     /// The end, if it is there.

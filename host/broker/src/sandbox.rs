@@ -14,8 +14,8 @@ use crate::program::Program;
 use crate::reopen::Reopener;
 use crate::ring::Ring;
 use crate::service::{Broker, Shared};
-use crate::signals::SignalInbox;
-use crate::streams::Streams;
+use crate::signals::{SignalInbox, is_job};
+use crate::streams::{Streams, TerminalInput};
 use crate::supervise::{Verdict, supervise};
 use capsid_wire::{BootConfig, ExportAccess};
 use rustix::process::Signal;
@@ -51,6 +51,8 @@ pub struct Configuration {
     pub image: Option<OwnedFd>,
     /// Standard input, output and error; `None` for closed ones.
     pub streams: [Option<OwnedFd>; 3],
+    /// Whether terminals may be read through other streams than the first.
+    pub terminal_input: TerminalInput,
     /// Limits.
     pub limits: Limits,
     /// Lines for people.
@@ -78,6 +80,7 @@ pub fn run(configuration: Configuration) -> Result<RunEnd, Error> {
         exports: sources,
         image,
         streams,
+        terminal_input,
         limits,
         log,
         signals,
@@ -85,8 +88,9 @@ pub fn run(configuration: Configuration) -> Result<RunEnd, Error> {
     let failed = |error| Error::host("start the broker", error);
     crate::raw_process::share_one_heap();
     let most_handles = raise_descriptor_limit().unwrap_or(512);
-    let streams = Streams::new(streams).map_err(failed)?;
+    let streams = Streams::new(streams, terminal_input).map_err(failed)?;
     (boot.streams, boot.terminals) = streams.describe();
+    boot.job_control = boot.terminals != 0 && signals.is_some() && is_job();
     boot.process_limit = limits.process_limit();
     boot.memory_bytes = limits.memory.unwrap_or(0);
     rustix::rand::getrandom(&mut boot.random_seed, rustix::rand::GetRandomFlags::empty())
@@ -105,6 +109,7 @@ pub fn run(configuration: Configuration) -> Result<RunEnd, Error> {
         streams,
         log: Arc::new(Mutex::new(log)),
         outcome: Arc::new(Outcome::new().map_err(failed)?),
+        job_control: boot.job_control,
     };
     let processes = Arc::new(OnceLock::new());
     let group = ControlGroup::new(&limits);

@@ -42,6 +42,8 @@ pub struct Shared {
     pub log: Arc<Mutex<Log>>,
     /// How the run ends.
     pub outcome: Arc<Outcome>,
+    /// Whoever started capsid on its terminal can continue it when it stops.
+    pub job_control: bool,
 }
 
 /// The state of the ring thread.
@@ -289,9 +291,10 @@ impl Broker {
         let streams = &self.shared.streams;
         match operation {
             Operation::ReadInput => {
-                let length = usize::try_from(stream).unwrap_or(usize::MAX);
+                let (length, stream) = (stream, a);
+                let length = usize::try_from(length).unwrap_or(usize::MAX);
                 reply.resize(length.min(DATA_BYTES), 0);
-                let read = streams.read(reply)?;
+                let read = streams.read(stream, reply)?;
                 reply.truncate(read);
                 value(read as u64)
             }
@@ -393,6 +396,11 @@ impl Service for Broker {
                 self.line(request);
                 value(0)
             }
+            Stopped if self.shared.job_control => {
+                self.shared.outcome.ask_to_stop();
+                value(0)
+            }
+            Stopped => Err(Errno::PERM),
             Exit => {
                 let status = i32::try_from(request.args[0] & 0xffff).unwrap_or(0);
                 self.shared.outcome.set(End::Exited(status));

@@ -1,15 +1,17 @@
 //! Standard input, output and error.
 //!
 //! All calls here return at once. The descriptors are the user's and shared with other processes,
-//! so their flags stay as they are: `RWF_NOWAIT` and poll(2) keep the broker from blocking.
+//! so their flags stay as they are: `RWF_NOWAIT` and poll(2) keep the broker from blocking. A
+//! terminal is opened anew instead: that description is non-blocking. When capsid is a background
+//! job, the host stops it where it would stop any program that touches its terminal.
 
 use crate::events::Events;
 use capsid_wire::message::EVENT_STREAM;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use rustix::fs::FileType;
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,9 +19,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// POSIX promises this much room in a pipe.
 const CAREFUL_WRITE: usize = 4096;
 
+/// Whether the sandbox may read terminals through standard output and error, as programs do whose
+/// input is a pipe: the descriptors allow it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TerminalInput {
+    /// It may.
+    Allowed,
+    /// The user gave it no input.
+    Refused,
+}
+
 /// The standard streams; `None` for one that is closed.
 #[derive(Debug)]
 pub struct Streams {
+    input: TerminalInput,
     streams: [Option<Stream>; 3],
     /// Makes the watcher look at what is watched anew.
     changed: OwnedFd,
@@ -40,9 +53,20 @@ struct Stream {
 enum Kind {
     /// Always ready, and never blocks for longer than the storage takes.
     Regular,
+    /// Opened by the broker for itself, non-blocking.
     Terminal,
+    /// A terminal that could not be opened anew.
+    SharedTerminal,
     /// A pipe, a socket or a device.
     Other,
+}
+
+/// Opens a terminal for the broker alone. That fails where the user may use it and not open it,
+/// as after su(1).
+fn open_anew(terminal: &OwnedFd) -> Option<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", terminal.as_raw_fd());
+    let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).ok()
 }
 
 impl Stream {
@@ -51,14 +75,26 @@ impl Stream {
             .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
         let kind = match regular {
             true => Kind::Regular,
-            false if rustix::termios::isatty(&file) => Kind::Terminal,
+            false if rustix::termios::isatty(&file) => Kind::SharedTerminal,
             false => Kind::Other,
+        };
+        let own = match kind {
+            Kind::SharedTerminal => open_anew(&file),
+            _ => None,
+        };
+        let (file, kind) = match own {
+            Some(own) => (own, Kind::Terminal),
+            None => (file, kind),
         };
         Stream {
             file,
             kind,
             nowait: AtomicBool::new(kind == Kind::Other),
         }
+    }
+
+    fn is_terminal(&self) -> bool {
+        [Kind::Terminal, Kind::SharedTerminal].contains(&self.kind)
     }
 
     /// What of `events` is there now; errors and hang-ups always.
@@ -96,7 +132,8 @@ impl Stream {
         if let Some(outcome) = nowait {
             return outcome;
         }
-        if self.kind != Kind::Regular && self.ready(PollFlags::IN)?.is_empty() {
+        let blocks = [Kind::SharedTerminal, Kind::Other].contains(&self.kind);
+        if blocks && self.ready(PollFlags::IN)?.is_empty() {
             return Err(Errno::AGAIN);
         }
         rustix::io::read(&self.file, buffer)
@@ -110,7 +147,7 @@ impl Stream {
         if let Some(outcome) = nowait {
             return outcome;
         }
-        if self.kind == Kind::Regular {
+        if [Kind::Regular, Kind::Terminal].contains(&self.kind) {
             return rustix::io::write(&self.file, bytes);
         }
         if self.ready(PollFlags::OUT)?.is_empty() {
@@ -136,8 +173,9 @@ impl Stream {
 
 impl Streams {
     /// Takes the streams to give to the sandbox.
-    pub fn new(files: [Option<OwnedFd>; 3]) -> Result<Arc<Streams>, Errno> {
+    pub fn new(files: [Option<OwnedFd>; 3], input: TerminalInput) -> Result<Arc<Streams>, Errno> {
         Ok(Arc::new(Streams {
+            input,
             streams: files.map(|file| file.map(Stream::new)),
             changed: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             watched: Mutex::new([PollFlags::empty(); 3]),
@@ -163,23 +201,35 @@ impl Streams {
         for (index, stream) in self.streams.iter().enumerate() {
             if let Some(stream) = stream {
                 bits.0 |= 1 << index;
-                bits.1 |= u8::from(stream.kind == Kind::Terminal) << index;
+                bits.1 |= u8::from(stream.is_terminal()) << index;
             }
         }
         bits
     }
 
-    /// Reads from standard input; 0 at its end, `EAGAIN` if there is nothing yet.
-    pub fn read(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
-        self.stream(0)?.read(buffer)
+    /// Reads from standard input (0), or from another stream that is a terminal; 0 at its end,
+    /// `EAGAIN` if there is nothing yet.
+    pub fn read(&self, index: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
+        let stream = self.stream(index)?;
+        if index != 0 {
+            if !stream.is_terminal() {
+                return Err(Errno::BADF);
+            }
+            if self.input == TerminalInput::Refused {
+                return Err(Errno::IO);
+            }
+        }
+        stream.read(buffer)
     }
 
-    /// Writes to standard output (1) or error (2) what fits: `EAGAIN` if nothing does, `EPIPE`.
+    /// Writes to standard output (1) or error (2), or to standard input if that is a terminal,
+    /// what fits: `EAGAIN` if nothing does, `EPIPE`.
     pub fn write(&self, index: u64, bytes: &[u8]) -> Result<usize, Errno> {
-        if index == 0 {
+        let stream = self.stream(index)?;
+        if index == 0 && !stream.is_terminal() {
             return Err(Errno::BADF);
         }
-        self.stream(index)?.write(bytes)
+        stream.write(bytes)
     }
 
     /// What a stream is ready for now.

@@ -3,6 +3,8 @@
 //! Signals go to the first guest process, which may handle or ignore them, as it would natively.
 //! capsid ends the sandbox itself only when nobody takes the signal: the library OS does not
 //! listen yet, or has left an earlier one lying for [`PATIENCE`], or a second one comes meanwhile.
+//!
+//! When the first guest process stops, so does capsid, for the shell that started it to see.
 
 use crate::outcome::End;
 use crate::own_memory::drop_startup_text;
@@ -42,6 +44,9 @@ pub fn supervise(
     let mut unanswered: Option<(i32, Instant)> = None;
     let mut settling = Instant::now().checked_add(SETTLED);
     loop {
+        if shared.outcome.take_stop() {
+            stop(shared, processes);
+        }
         if let Some(end) = shared.outcome.get() {
             return Verdict::Ended(end);
         }
@@ -67,10 +72,8 @@ pub fn supervise(
         wait(shared, signals, deadline);
         while let Some(arrived) = signals.and_then(SignalInbox::take) {
             let signal = arrived.signal;
-            if signal == Signal::TSTP.as_raw() {
-                processes.signal_all(Signal::STOP);
-                stop_self();
-                processes.signal_all(Signal::CONT);
+            if signal == Signal::TSTP.as_raw() && !shared.events.is_heard() {
+                stop(shared, processes);
                 continue;
             }
             let ending = asks_to_end(signal);
@@ -89,6 +92,19 @@ pub fn supervise(
                 unanswered = Some((signal, Instant::now() + PATIENCE));
             }
         }
+    }
+}
+
+/// Stops the sandbox and capsid, until somebody continues capsid. The signal is that of the
+/// suspend key: where nobody could continue it, the host ignores it, as it would for any program.
+fn stop(shared: &Shared, processes: &Processes) {
+    processes.signal_all(Signal::STOP);
+    stop_self();
+    processes.signal_all(Signal::CONT);
+    if shared.events.is_heard() {
+        // The window may have changed while others had the terminal.
+        let signals = 1 << Signal::CONT.as_raw() | 1 << Signal::WINCH.as_raw();
+        shared.events.announce(signals | EVENT_TERMINAL);
     }
 }
 

@@ -2,9 +2,10 @@
 
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
+use rustix::process::getpgid;
 use rustix::termios::{
     ControlModes, InputModes, LocalModes, OptionalActions, OutputModes, SpecialCodeIndex, Termios,
-    tcgetattr, tcgetwinsize, tcsetattr,
+    tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr,
 };
 use std::os::fd::BorrowedFd;
 
@@ -40,6 +41,11 @@ impl SavedTerminals {
         let new: &[u8; TERMIOS_BYTES] = new.try_into().map_err(|_| Errno::INVAL)?;
         self.save(terminal, &termios)?;
         decode(new, &mut termios);
+        if !termios.local_modes.contains(LocalModes::ICANON) {
+            // A read must not wait for more keys: the library OS waits for them, not the broker.
+            termios.special_codes[SpecialCodeIndex::VMIN] = 1;
+            termios.special_codes[SpecialCodeIndex::VTIME] = 0;
+        }
         tcsetattr(terminal, action, &termios)?;
         Ok(before)
     }
@@ -61,16 +67,25 @@ impl SavedTerminals {
 impl Drop for SavedTerminals {
     fn drop(&mut self) {
         for (terminal, termios) in &self.0 {
+            // Whoever is in the foreground has the attributes that it wants.
+            let foreground = tcgetpgrp(terminal);
+            if foreground.is_ok_and(|group| getpgid(None) != Ok(group)) {
+                continue;
+            }
             // The terminal may be gone.
             let _ = tcsetattr(terminal, OptionalActions::Now, termios);
         }
     }
 }
 
-/// The window size: rows | columns << 16.
+/// The window size: rows | columns << 16, and its pixels above.
 pub fn window_size(terminal: BorrowedFd<'_>) -> Result<u64, Errno> {
     let size = tcgetwinsize(terminal)?;
-    Ok(u64::from(size.ws_row) | u64::from(size.ws_col) << 16)
+    let words = [size.ws_row, size.ws_col, size.ws_xpixel, size.ws_ypixel];
+    Ok(words
+        .into_iter()
+        .rev()
+        .fold(0, |all, word| all << 16 | u64::from(word)))
 }
 
 fn encode(termios: &Termios) -> [u8; TERMIOS_BYTES] {

@@ -6,11 +6,11 @@ use crate::files::{Descriptor, DescriptorFlags, DescriptorTable, FsContext};
 use crate::kernel::{FIRST_PROCESS, Kernel};
 use crate::posix_queue::PosixQueues;
 use crate::signal::{Signal, SignalInfo, SignalSet, send_to_process};
-use crate::syscalls::ioctl::foreground_group;
 use crate::sysv::Ipc;
 use crate::task::{
     ExitStatus, Limits, NAME_BYTES, Process, ProcessMemory, Thread, ThreadSeed, Tree,
 };
+use crate::terminal::{deliver, register_drivers, signal_group};
 use crate::time::TimerQueue;
 use alloc::boxed::Box;
 use alloc::format;
@@ -24,6 +24,8 @@ use capsid_core::fs::{LookupFlags, MountNamespace, OpenFile, Path, Place, Status
 use capsid_core::host_events::{self, SignalOrigin};
 use capsid_core::memory::AddressSpace;
 use capsid_core::sync::{Mutex, RwLock};
+use capsid_core::tty::host::{self, HostTerminalFile};
+use capsid_core::tty::{self, Terminal};
 use capsid_platform::{Clock, GuestThread, HostTimer, Registers, platform};
 use capsid_wire::BootConfig;
 use core::sync::atomic::AtomicU64;
@@ -48,11 +50,22 @@ pub fn boot() -> Result<Box<dyn GuestThread>, Errno> {
     let kernel = thread.process.kernel.clone();
     KERNEL.call_once(|| kernel);
     host_events::on_signal(forward_signal);
+    tty::on_signal(|addressee, signal| {
+        if let Some(kernel) = KERNEL.get() {
+            deliver(kernel, addressee, signal);
+        }
+    });
     Ok(Box::new(Task::booting(thread)))
+}
+
+/// The kernel of the sandbox, once it has booted.
+pub(crate) fn kernel() -> Option<Arc<Kernel>> {
+    KERNEL.get().cloned()
 }
 
 /// Makes a kernel with the files that are configured, and its first thread.
 pub(crate) fn start(config: &BootConfig) -> Result<Arc<Thread>, Errno> {
+    register_drivers();
     let namespace = root::build(config)?;
     let credentials = Credentials::new(config.user, config.group);
     let kernel = Arc::new(Kernel {
@@ -88,7 +101,7 @@ fn first_thread(
         Limits::initial(config.process_limit),
     );
     let seed = ThreadSeed {
-        files: Arc::new(standard_streams()?),
+        files: Arc::new(standard_streams(&kernel.namespace)?),
         fs: Arc::new(fs),
         credentials: Arc::new(credentials),
         blocked: SignalSet::EMPTY,
@@ -96,6 +109,11 @@ fn first_thread(
         no_new_privileges: false,
     };
     let thread = Thread::new(id, process.clone(), seed);
+    if let Some(terminal) = host::terminal() {
+        // As a shell has its jobs: the first process is in the foreground.
+        terminal.jobs().take(id, id);
+        *process.terminal.lock() = Some(terminal);
+    }
     process.state.lock().threads.push(thread.clone());
     let mut tree = kernel.tree.lock();
     tree.add_process(process, 0);
@@ -104,7 +122,7 @@ fn first_thread(
 }
 
 /// Descriptors 0, 1 and 2, as far as the host has them.
-fn standard_streams() -> Result<DescriptorTable, Errno> {
+fn standard_streams(namespace: &MountNamespace) -> Result<DescriptorTable, Errno> {
     let table = DescriptorTable::default();
     for (number, stream) in StandardStream::ALL.into_iter().enumerate() {
         if !stream.is_open() {
@@ -115,7 +133,11 @@ fn standard_streams() -> Result<DescriptorTable, Errno> {
             0 => StatusFlags::empty(),
             _ => StatusFlags::WRITE_ONLY,
         };
-        let file = OpenFile::new(Arc::new(stream), flags | StatusFlags::LARGEFILE);
+        let flags = flags | StatusFlags::LARGEFILE;
+        let file = match HostTerminalFile::of(stream) {
+            Some(terminal) => OpenFile::at(Arc::new(terminal), flags, terminal_path(namespace)?),
+            None => OpenFile::new(Arc::new(stream), flags),
+        };
         let descriptor = Descriptor::new(file, DescriptorFlags::empty());
         let fd = i32::try_from(number).map_err(|_| Errno::EMFILE)?;
         table.replace(fd, descriptor)?;
@@ -123,26 +145,48 @@ fn standard_streams() -> Result<DescriptorTable, Errno> {
     Ok(table)
 }
 
+/// Where the host's terminal has its name.
+fn terminal_path(namespace: &MountNamespace) -> Result<Path, Errno> {
+    let root = namespace.root();
+    let credentials = Credentials::new(0, 0);
+    let view = view(namespace, &root, &credentials);
+    view.resolve(place(&root, b"/dev/pts/0"), LookupFlags::empty())
+}
+
 /// A signal that capsid got: for the first process, or for the terminal's foreground group.
 fn forward_signal(number: u32, origin: SignalOrigin) {
     let Some(kernel) = KERNEL.get() else {
         return;
     };
-    let first = kernel.process(FIRST_PROCESS);
-    let targets: Vec<Arc<Process>> = match origin {
-        SignalOrigin::Process => first.into_iter().collect(),
-        SignalOrigin::Terminal => {
-            let group = foreground_group().or_else(|| Some(first?.group_id()));
-            let tree = kernel.tree.lock();
-            let members = group.into_iter().flat_map(|group| tree.group(group));
-            members.map(|node| node.process.clone()).collect()
+    let Ok(signal) = Signal::new(number.cast_signed()) else {
+        return;
+    };
+    let first = || {
+        if let Some(first) = kernel.process(FIRST_PROCESS) {
+            // Only queued signals can find no room.
+            let _ = send_to_process(&first, SignalInfo::kernel(signal));
         }
     };
-    if let Ok(signal) = Signal::new(number.cast_signed()) {
-        for process in &targets {
-            // Only queued signals can find no room.
-            let _ = send_to_process(process, SignalInfo::kernel(signal));
+    let terminal = host::terminal().filter(|_| origin == SignalOrigin::Terminal);
+    let Some(terminal) = terminal else {
+        first();
+        return;
+    };
+    if [Signal::WINCH, Signal::CONT].contains(&signal) {
+        terminal.changed_outside();
+    }
+    match signal {
+        // The whole of what was stopped with the first process goes on.
+        Signal::CONT => {
+            if let Some(first) = kernel.process(FIRST_PROCESS) {
+                signal_group(kernel, first.group_id(), signal);
+            }
         }
+        Signal::HUP => {
+            first();
+            signal_group(kernel, terminal.jobs().foreground(), signal);
+        }
+        _ => signal_group(kernel, terminal.jobs().foreground(), signal),
     }
 }
 

@@ -24,6 +24,7 @@ pub mod syscalls;
 pub mod sysv;
 pub mod table;
 pub mod task;
+pub mod terminal;
 #[cfg(test)]
 mod test_kernel;
 pub mod time;

@@ -10,7 +10,7 @@ use capsid_broker::reopen::Reopener;
 use capsid_broker::ring::Ring;
 use capsid_broker::service::{Broker, Shared};
 use capsid_broker::shared_memory::RingMemory;
-use capsid_broker::streams::Streams;
+use capsid_broker::streams::{Streams, TerminalInput};
 use capsid_wire::Operation;
 use capsid_wire::layout::{
     BROKER_ASLEEP, BROKER_AWAKE, STATE_CLAIMED, STATE_DONE, STATE_FREE, STATE_SUBMITTED,
@@ -103,9 +103,10 @@ impl Client {
         let shared = Shared {
             events: Events::new(ring.clone()),
             ring,
-            streams: Streams::new(streams).expect("streams"),
+            streams: Streams::new(streams, TerminalInput::Allowed).expect("streams"),
             log: Arc::new(Mutex::new(Log::new(None, false))),
             outcome: Arc::new(Outcome::new().expect("an outcome")),
+            job_control: false,
         };
         let tools = Tools {
             reopener: Reopener::new().expect("procfs"),

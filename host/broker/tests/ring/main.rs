@@ -4,3 +4,4 @@ mod client;
 mod exports;
 mod hostile_ring;
 mod streams;
+mod terminals;

@@ -6,7 +6,7 @@ use crate::units::{parse_duration, parse_size, parse_user};
 use crate::volume::{check_guest_path, open_volume};
 use anyhow::{Context, Result, bail, ensure};
 use capsid_broker::limits::LEAST_MEMORY;
-use capsid_broker::{Configuration, Limits, Log, RunEnd, SignalInbox};
+use capsid_broker::{Configuration, Limits, Log, RunEnd, SignalInbox, TerminalInput};
 use capsid_wire::BootConfig;
 use clap::Args;
 use std::ffi::{OsStr, OsString};
@@ -111,6 +111,10 @@ fn configure(arguments: Arguments, signals: SignalInbox) -> Result<Configuration
     check_guest_path(arguments.workdir.as_bytes()).context("bad working directory")?;
     check_hostname(&arguments.hostname)?;
     let streams = streams(arguments.no_stdin)?;
+    let terminal_input = match arguments.no_stdin {
+        true => TerminalInput::Refused,
+        false => TerminalInput::Allowed,
+    };
     let terminal = streams.iter().flatten().any(IsTerminal::is_terminal);
     let environment = environment(user, terminal, &arguments.env)?;
     let mut root = Root::open(arguments.rootfs.as_deref())?;
@@ -140,6 +144,7 @@ fn configure(arguments: Arguments, signals: SignalInbox) -> Result<Configuration
         exports: root.exports,
         image: root.image,
         streams,
+        terminal_input,
         limits,
         log: Log::new(trace, arguments.verbose),
         signals: Some(signals),

@@ -16,6 +16,7 @@ use capsid_core::fs::{
     CreationFlags, FileSystem, LookupFlags, MountFlags, MountNamespace, OpenOptions, Path,
     StatusFlags, View, devfs,
 };
+use capsid_core::tty::devpts::Devpts;
 use capsid_platform::platform;
 use capsid_wire::{BootConfig, Export, ExportAccess, RootKind};
 
@@ -76,6 +77,9 @@ pub fn build(config: &BootConfig) -> Result<Arc<MountNamespace>, Errno> {
     }
     let at = view.resolve(place(&root, b"/dev"), LookupFlags::DIRECTORY)?;
     namespace.mount(devfs::new()?, &at, MountFlags::NO_SET_ID, b"dev")?;
+    let at = view.resolve(place(&root, b"/dev/pts"), LookupFlags::DIRECTORY)?;
+    let flags = MountFlags::NO_SET_ID | MountFlags::NO_EXECUTE;
+    namespace.mount(Arc::new(Devpts), &at, flags, b"devpts")?;
     Ok(namespace)
 }
 

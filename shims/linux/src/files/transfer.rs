@@ -2,6 +2,7 @@
 
 use crate::call::{Call, CallResult};
 use crate::files::{Patience, block_on};
+use crate::terminal::{check_write, read_terminal};
 use capsid_core::Errno;
 use capsid_core::fs::notify::{FileEvents, file_event};
 use capsid_core::fs::{FileKind, OpenFile, StatusFlags, WriteAt};
@@ -71,9 +72,12 @@ pub fn read_quietly(
             *position += count as u64;
             count
         }
-        (At::Position, false) => block_on(call.thread, file, Events::READABLE, patience, || {
-            file.file.read(0, destination)
-        })?,
+        (At::Position, false) => match file.file.terminal() {
+            Some(terminal) => read_terminal(call, file, &terminal, destination, patience)?,
+            None => block_on(call.thread, file, Events::READABLE, patience, || {
+                file.file.read(0, destination)
+            })?,
+        },
         (At::Offset(offset), true) => file.file.read(offset, destination)?,
         (At::End, true) => 0,
         (_, false) => return Err(Errno::ESPIPE),
@@ -172,6 +176,9 @@ fn write_stream(
     source: &mut Source<'_>,
     patience: Patience,
 ) -> Result<usize, Errno> {
+    if let Some(terminal) = file.file.terminal() {
+        check_write(call, &terminal)?;
+    }
     let mut done = 0;
     loop {
         let result = block_on(call.thread, file, Events::WRITABLE, patience, || {

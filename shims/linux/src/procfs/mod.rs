@@ -28,6 +28,8 @@ use entry::{Entry, Node};
 use inode::ProcInode;
 use subject::Subject;
 
+pub(crate) use subject::caller as calling_thread;
+
 /// A file system of generated files.
 #[derive(Debug)]
 pub struct Procfs {

@@ -112,10 +112,17 @@ pub(super) fn stat(context: &Context<'_>, text: &mut Text) -> Result<(), Errno> 
     let pending = process.state.lock().pending.set().0;
     let (ignored, caught) = process.actions().ignored_and_caught();
     let blocked = thread.map_or(0, |thread| thread.blocked().0);
+    let (device, foreground) = match process.terminal() {
+        Some(terminal) => {
+            let foreground = terminal.jobs().foreground();
+            (terminal.device().encode(), i64::from(foreground))
+        }
+        None => (0, -1),
+    };
     text.add(format_args!("{id} ("));
     text.bytes(&name(context)?);
     text.add(format_args!(
-        ") {letter} {} {} {} 0 -1 4194304 0 0 0 0 ",
+        ") {letter} {} {} {} {device} {foreground} 4194304 0 0 0 0 ",
         process.parent_id(),
         process.group_id(),
         process.session_id(),

@@ -17,7 +17,7 @@ pub(super) struct Subject {
 }
 
 /// The thread that asks.
-pub(super) fn caller(kernel: &Kernel) -> Option<Arc<Thread>> {
+pub(crate) fn caller(kernel: &Kernel) -> Option<Arc<Thread>> {
     let token = platform().current_thread();
     let tree = kernel.tree.lock();
     tree.threads()

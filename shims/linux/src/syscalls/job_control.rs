@@ -77,5 +77,6 @@ pub fn sys_setsid(call: &mut Call<'_>) -> CallResult {
         return Err(Errno::EPERM);
     }
     tree.set_session(caller);
+    *caller.terminal.lock() = None;
     Ok(caller.id.into())
 }

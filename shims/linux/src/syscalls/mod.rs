@@ -14,6 +14,7 @@ pub mod futex;
 pub mod identity;
 pub mod inotify;
 pub mod ioctl;
+pub mod ioctl_tty;
 pub mod job_control;
 pub mod kill;
 pub mod leases;

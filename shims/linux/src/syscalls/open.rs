@@ -3,6 +3,7 @@
 use crate::call::{Call, CallResult, restart};
 use crate::files::{DescriptorFlags, PathArgument, despite_leases, wait_for};
 use crate::syscalls::truncate::tell_mappers;
+use crate::terminal::acquire_at_open;
 use capsid_core::Errno;
 use capsid_core::fs::{
     CreationFlags, File, FileKind, LookupFlags, OpenFile, OpenOptions, StatusFlags,
@@ -173,6 +174,7 @@ pub fn do_open(
     {
         join_fifo(call, &file)?;
     }
+    acquire_at_open(call, &file, options);
     let mut descriptor_flags = DescriptorFlags::empty();
     descriptor_flags.set(DescriptorFlags::CLOSE_ON_EXEC, flags & raw::O_CLOEXEC != 0);
     call.install(file, descriptor_flags)

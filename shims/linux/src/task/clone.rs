@@ -288,6 +288,7 @@ fn new_process(call: &Call<'_>, request: &CloneRequest, id: u32) -> Result<Arc<P
         personality: AtomicU32::new(parent.personality.load(Ordering::Relaxed)),
         timers,
         niceness: AtomicU32::new(parent.niceness.load(Ordering::Relaxed)),
+        terminal: Mutex::new(parent.terminal()),
     }))
 }
 

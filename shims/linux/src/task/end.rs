@@ -5,6 +5,7 @@ use crate::signal::info::{CLD_DUMPED, CLD_EXITED, CLD_KILLED};
 use crate::signal::{ActionFlags, Signal, SignalInfo, send_to_process};
 use crate::task::robust::release_guest_words;
 use crate::task::{ExitStatus, Process, Thread, Tree, barrier};
+use crate::terminal::leave_session;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use capsid_core::wait::Events;
@@ -116,6 +117,11 @@ fn end_process(tree: &mut Tree, process: &Arc<Process>, signals: &mut Signals) {
     process.usage.cpu_done_ns.store(used, Ordering::Relaxed);
     process.memory().users.fetch_sub(1, Ordering::SeqCst);
     process.timers.clear(process);
+    if let Some(group) = leave_session(tree, process) {
+        for member in tree.group(group) {
+            signals.push((member.process.clone(), SignalInfo::kernel(Signal::HUP)));
+        }
+    }
     hang_up_orphans(tree, process, signals);
     let adopter = tree.adopter(process.id);
     let children = match tree.node(process.id) {

@@ -1,12 +1,16 @@
 //! Stopping and continuing processes, and telling their parents.
 
+use crate::kernel::FIRST_PROCESS;
 use crate::signal::info::{CLD_CONTINUED, CLD_STOPPED};
 use crate::signal::{ActionFlags, Signal, SignalInfo, send_to_process};
 use crate::task::{Process, Report};
 use alloc::sync::Arc;
 use capsid_core::wait::Events;
+use capsid_platform::platform;
+use capsid_wire::{Operation, Request};
 
-/// Stops a process because of a signal that was taken. Stop signals of a terminal have no effect
+/// Stops a process because of a signal that was taken. When the first one stops, so does capsid,
+/// for whoever started it to see. Stop signals of a terminal have no effect
 /// on an orphaned group, which nobody could continue.
 pub fn stop_process(process: &Arc<Process>, signal: Signal) {
     let tree = process.kernel.tree.lock();
@@ -23,6 +27,15 @@ pub fn stop_process(process: &Arc<Process>, signal: Signal) {
     }
     drop(tree);
     report(process, Report::Stopped(signal));
+    if process.id == FIRST_PROCESS && platform().info().boot.job_control {
+        let request = Request {
+            operation: Operation::Stopped,
+            args: [signal.number().into(), 0, 0, 0, 0, 0],
+            data_len: 0,
+        };
+        // Refused only where capsid has no job control after all.
+        let _ = platform().broker_call(&request, &mut []);
+    }
 }
 
 /// Tells the parent that a stopped process goes on.

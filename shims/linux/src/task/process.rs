@@ -8,6 +8,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use capsid_core::credentials::Credentials;
 use capsid_core::sync::Mutex;
+use capsid_core::tty::Terminal;
 use capsid_core::wait::WaitQueue;
 use capsid_platform::{Clock, platform};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -55,6 +56,8 @@ pub struct Process {
     pub(crate) timers: ProcessTimers,
     /// `nice` value plus 20.
     pub(crate) niceness: AtomicU32,
+    /// The controlling terminal; see [`Process::terminal`].
+    pub(crate) terminal: Mutex<Option<Arc<dyn Terminal>>>,
 }
 
 /// CPU time and when the process began.
@@ -229,6 +232,7 @@ impl Process {
             personality: AtomicU32::new(0),
             timers: ProcessTimers::default(),
             niceness: AtomicU32::new(20),
+            terminal: Mutex::new(None),
             kernel,
         })
     }
@@ -255,6 +259,12 @@ impl Process {
     #[must_use]
     pub fn memory(&self) -> Arc<ProcessMemory> {
         self.memory.lock().clone()
+    }
+
+    /// The controlling terminal.
+    #[must_use]
+    pub fn terminal(&self) -> Option<Arc<dyn Terminal>> {
+        self.terminal.lock().clone()
     }
 
     /// What signals do.

@@ -6,6 +6,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use capsid_core::Errno;
+use capsid_platform::platform;
 use core::sync::atomic::Ordering;
 
 /// Ids are below this, as `/proc/sys/kernel/pid_max` says.
@@ -212,6 +213,10 @@ impl Tree {
         !self.group(group).any(|node| {
             let process = &node.process;
             let parent = self.nodes.get(&process.parent_id());
+            // The first process has its parent outside, which continues capsid.
+            if process.id == crate::kernel::FIRST_PROCESS && Some(process.id) != leaving {
+                return platform().info().boot.job_control;
+            }
             Some(process.id) != leaving
                 && parent.is_some_and(|parent| {
                     parent.process.group_id() != group
