@@ -38,6 +38,7 @@ programs! {
     events: "events" Dynamic;
     sockets: "sockets" Dynamic;
     locks: "locks" Dynamic;
+    scheduling: "scheduling" Dynamic;
     patched: "patched" Dynamic;
     patched_static: "patched" Static;
     patched_musl: "patched" Musl;

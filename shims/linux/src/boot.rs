@@ -7,7 +7,7 @@ use crate::kernel::{FIRST_PROCESS, Kernel};
 use crate::signal::{Signal, SignalInfo, SignalSet, send_to_process};
 use crate::syscalls::ioctl::foreground_group;
 use crate::task::{
-    ExitStatus, Limits, NAME_BYTES, Process, ProcessMemory, Thread, ThreadSeed, Tree,
+    ExitStatus, Limits, NAME_BYTES, Process, ProcessMemory, Scheduling, Thread, ThreadSeed, Tree,
 };
 use crate::time::TimerQueue;
 use alloc::boxed::Box;
@@ -90,6 +90,7 @@ fn first_thread(
         blocked: SignalSet::EMPTY,
         name: [0; NAME_BYTES],
         no_new_privileges: false,
+        scheduling: Scheduling::default(),
     };
     let thread = Thread::new(id, process.clone(), seed);
     process.state.lock().threads.push(thread.clone());

@@ -25,6 +25,7 @@ use capsid_core::fs::{DeviceId, FileSystem, FileSystemStatistics, Inode, anonymo
 use capsid_platform::PAGE_SIZE;
 use entry::{Entry, Node};
 use inode::ProcInode;
+pub use inode::process_of_directory;
 use subject::Subject;
 
 /// A file system of generated files.

@@ -2,7 +2,7 @@
 
 use crate::files::{DescriptorTable, FsContext};
 use crate::signal::{AlternateStack, Pending, Restarts, SignalSet, TrapState};
-use crate::task::Process;
+use crate::task::{Process, Scheduling};
 use alloc::sync::Arc;
 use capsid_core::credentials::Credentials;
 use capsid_core::sync::Mutex;
@@ -44,6 +44,8 @@ pub struct Thread {
     pub(crate) name: Mutex<[u8; NAME_BYTES]>,
     /// `PR_SET_NO_NEW_PRIVS`.
     pub(crate) no_new_privileges: AtomicBool,
+    /// How it asked to be scheduled.
+    pub(crate) scheduling: Mutex<Scheduling>,
     /// Monotonic time at which the last call's deadline passes, for a call that goes on after it
     /// was interrupted; 0 for none.
     pub(crate) restart_deadline_ns: AtomicU64,
@@ -89,6 +91,8 @@ pub struct ThreadSeed {
     pub name: [u8; NAME_BYTES],
     /// `PR_SET_NO_NEW_PRIVS`.
     pub no_new_privileges: bool,
+    /// How it is scheduled.
+    pub scheduling: Scheduling,
 }
 
 impl Thread {
@@ -112,6 +116,7 @@ impl Thread {
             }),
             name: Mutex::new(seed.name),
             no_new_privileges: AtomicBool::new(seed.no_new_privileges),
+            scheduling: Mutex::new(seed.scheduling),
             restart_deadline_ns: AtomicU64::new(0),
             awaited: AtomicU64::new(0),
             must_end: AtomicBool::new(false),
