@@ -14,12 +14,14 @@ const DIRECTORIES: [&str; 7] = [
 ];
 
 /// What programs read in `/etc`: how to load and find them, names of users, services and types,
-/// certificates, locale, time zone, and defaults of shells and interpreters.
+/// certificates, locale, time zone, and defaults of shells, interpreters, editors and typesetters.
 ///
 /// Left out on purpose: whatever may hold a secret or says which machine this is: `shadow`, `ssh`,
 /// `ssl/private`, `machine-id`, `hostname`, `hosts`, `resolv.conf`, `environment`, `gitconfig`,
 /// package managers' configuration with its tokens and proxies.
-const ETC: [&str; 46] = [
+const ETC: [&str; 73] = [
+    "OpenCL/vendors",
+    "R",
     "alternatives",
     "bash.bashrc",
     "bash_completion.d",
@@ -28,31 +30,50 @@ const ETC: [&str; 46] = [
     "crypto-policies",
     "debian_version",
     "default/locale",
+    "dictionaries-common",
     "dpkg/origins",
+    "emacs",
+    "ethertypes",
     "fonts",
     "gai.conf",
+    "ghostscript",
+    "groff",
     "group",
+    "gtk-2.0",
+    "gtk-3.0",
     "host.conf",
     "inputrc",
+    "issue",
     "ld-musl-x86_64.d",
     "ld-musl-x86_64.path",
     "ld.so.cache",
     "ld.so.conf",
     "ld.so.conf.d",
+    "libpaper.d",
     "locale.alias",
     "locale.conf",
     "locale.gen",
     "localtime",
+    "login.defs",
     "lsb-release",
     "magic",
     "magic.mime",
+    "mailcap",
     "manpath.config",
+    "maven/logging",
+    "maven/m2.conf",
     "mime.types",
+    "mke2fs.conf",
     "nanorc",
+    "netconfig",
+    "networks",
     "nsswitch.conf",
     "os-release",
+    "pam.d",
+    "papersize",
     "passwd",
     "perl",
+    "php",
     "pki/ca-trust",
     "pki/tls/cert.pem",
     "pki/tls/certs",
@@ -60,15 +81,21 @@ const ETC: [&str; 46] = [
     "profile.d",
     "protocols",
     "rpc",
+    "sbclrc",
     "services",
+    "sgml",
     "shells",
+    "skel",
     "ssl/certs",
     "ssl/openssl.cnf",
     "terminfo",
+    "texmf",
     "timezone",
+    "xdg",
+    "xml/catalog",
 ];
 /// Beginnings of further names in `/etc`: interpreters that carry their version in it.
-const ETC_BEGINNINGS: [&str; 3] = ["python", "java-", "vim"];
+const ETC_BEGINNINGS: [&str; 4] = ["ImageMagick-", "python", "java-", "vim"];
 
 /// What the root directory is made of.
 #[derive(Debug, Default)]
