@@ -19,7 +19,7 @@ const DIRECTORIES: [&str; 7] = [
 /// Left out on purpose: whatever may hold a secret or says which machine this is: `shadow`, `ssh`,
 /// `ssl/private`, `machine-id`, `hostname`, `hosts`, `resolv.conf`, `environment`, `gitconfig`,
 /// package managers' configuration with its tokens and proxies.
-const ETC: [&str; 73] = [
+const ETC: [&str; 84] = [
     "OpenCL/vendors",
     "R",
     "alternatives",
@@ -82,6 +82,17 @@ const ETC: [&str; 73] = [
     "protocols",
     "rpc",
     "sbclrc",
+    "security/access.conf",
+    "security/capability.conf",
+    "security/faillock.conf",
+    "security/group.conf",
+    "security/limits.conf",
+    "security/limits.d",
+    "security/namespace.conf",
+    "security/namespace.d",
+    "security/pam_env.conf",
+    "security/sepermit.conf",
+    "security/time.conf",
     "services",
     "sgml",
     "shells",

@@ -188,12 +188,16 @@ impl Task {
         match core::mem::replace(&mut self.begin, Begin::Done) {
             Begin::Child(id_at) => {
                 self.thread.process.memory().space.finish_fork();
+                self.thread.process.watch_cpu_limit();
                 if let Some(address) = id_at {
                     // A fault here is the guest's own affair, as on Linux.
                     let _ = address.write_u32(self.thread.id());
                 }
             }
-            Begin::Execute(program) => exec::commit(&self.thread, registers, *program),
+            Begin::Execute(program) => {
+                exec::commit(&self.thread, registers, *program);
+                self.thread.process.watch_cpu_limit();
+            }
             Begin::Boot => {
                 if let Err(status) = crate::boot::load(&self.thread, registers) {
                     return self.end(registers, status);

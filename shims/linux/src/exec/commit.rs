@@ -121,6 +121,8 @@ fn load_program(thread: &Thread, program: &Prepared, moved: bool) -> Result<Star
         let now = platform().now(Clock::ProcessCpu);
         process.usage.cpu_base_ns.store(now, Ordering::Relaxed);
     } else {
+        process.kernel.timers.memory_replaced(&old, &memory);
+        process.timers.cpu.memory_replaced(&old, &memory);
         old.users.fetch_sub(1, Ordering::SeqCst);
     }
     drop(old);

@@ -36,6 +36,9 @@ fn set(call: &Call<'_>, process: &Process, number: usize, new: Limit) -> Result<
         return Err(Errno::EPERM);
     }
     process.limits.set_by_number(number, new);
+    if number == Resource::Cpu as usize && process.id == call.process().id {
+        call.process().watch_cpu_limit();
+    }
     Ok(())
 }
 

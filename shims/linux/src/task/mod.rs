@@ -1,6 +1,7 @@
 //! Guest processes and threads: how they are made, end, and wait for each other.
 
 mod clone;
+mod cpu_limit;
 mod end;
 mod job_control;
 mod limits;

@@ -44,6 +44,8 @@ pub struct ProcessTimers {
     /// Those that count CPU time.
     pub cpu: TimerQueue,
     intervals: Mutex<[Option<Arc<Timer>>; 3]>,
+    /// Looks after `RLIMIT_CPU`.
+    cpu_limit: Mutex<Option<Arc<Timer>>>,
     /// POSIX timers by number.
     pub posix: Mutex<BTreeMap<i32, PosixTimer>>,
 }
@@ -53,6 +55,7 @@ impl Default for ProcessTimers {
         ProcessTimers {
             cpu: TimerQueue::new(Clock::ProcessCpu, HostTimer::Profiling),
             intervals: Mutex::default(),
+            cpu_limit: Mutex::default(),
             posix: Mutex::default(),
         }
     }
@@ -69,7 +72,24 @@ impl ProcessTimers {
                 .timers
                 .set(&timer, Setting::default(), &memory);
         }
+        if let Some(timer) = self.cpu_limit.lock().take() {
+            self.cpu.set(&timer, Setting::default(), &memory);
+        }
         self.clear_posix(process);
+    }
+
+    /// Sets the timer that looks after the limit on CPU time.
+    pub fn set_cpu_limit(&self, process: &Arc<Process>, setting: Setting) {
+        let timer = {
+            let mut timer = self.cpu_limit.lock();
+            if timer.is_none() && setting == Setting::default() {
+                return;
+            }
+            timer
+                .get_or_insert_with(|| Timer::new(process, Notify::CpuLimit))
+                .clone()
+        };
+        self.cpu.set(&timer, setting, &process.memory());
     }
 
     /// Deletes the POSIX timers, as exec does too.

@@ -99,13 +99,18 @@ impl TimerQueue {
         let Some(deadline) = earliest else {
             return;
         };
-        if entries.armed_ns.is_some_and(|armed| armed <= deadline) {
+        let now = self.now();
+        // What the host timer was set to has passed unheard if the process has ended meanwhile.
+        if entries
+            .armed_ns
+            .is_some_and(|armed| armed <= deadline && armed > now)
+        {
             return;
         }
         entries.armed_ns = Some(deadline);
         entries.holder = Arc::as_ptr(memory).addr();
         // Zero would disarm.
-        let delay = deadline.saturating_sub(self.now()).max(least_ns);
+        let delay = deadline.saturating_sub(now).max(least_ns);
         platform().set_timer(self.host_timer, Some(delay));
     }
 
@@ -140,6 +145,14 @@ impl TimerQueue {
         drop(entries);
         for timer in due {
             timer.fire();
+        }
+    }
+
+    /// Follows a process that goes on with other memory: its host timer stays with it.
+    pub fn memory_replaced(&self, old: &Arc<ProcessMemory>, new: &Arc<ProcessMemory>) {
+        let mut entries = self.entries.lock();
+        if entries.holder == Arc::as_ptr(old).addr() {
+            entries.holder = Arc::as_ptr(new).addr();
         }
     }
 

@@ -12,6 +12,8 @@ pub enum Notify {
     Nothing,
     /// A signal of the kernel, as setitimer(2) and alarm(2) send.
     Kernel(Signal),
+    /// A look at the limit on CPU time.
+    CpuLimit,
     /// A POSIX timer's signal: the timer's number and the value set with it.
     Process(Signal, u32, u64),
     /// The same, to one thread.
@@ -96,6 +98,10 @@ impl Timer {
         // A full queue loses the signal; the overrun of the next one tells.
         let _ = match &self.notify {
             Notify::Nothing => Ok(()),
+            Notify::CpuLimit => {
+                process.watch_cpu_limit();
+                Ok(())
+            }
             Notify::Kernel(signal) => send_to_process(&process, SignalInfo::kernel(*signal)),
             Notify::Process(signal, id, value) => {
                 let info = SignalInfo::timer(*signal, *id, overrun, *value);
