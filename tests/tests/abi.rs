@@ -39,6 +39,7 @@ programs! {
     sockets: "sockets" Dynamic;
     locks: "locks" Dynamic;
     scheduling: "scheduling" Dynamic;
+    stop_the_world: "stop_the_world" Dynamic;
     patched: "patched" Dynamic;
     patched_static: "patched" Static;
     patched_musl: "patched" Musl;

@@ -212,7 +212,7 @@ table! {
     __NR_sysinfo system::sys_sysinfo [Pointer];
     __NR_getrandom system::sys_getrandom [Pointer Size Hex];
     __NR_membarrier system::sys_membarrier [Int Hex Int];
-    __NR_ptrace refused::sys_not_permitted [Int Int Pointer Pointer];
+    __NR_ptrace ptrace::sys_ptrace [Int Int Pointer Pointer];
     __NR_process_vm_readv refused::sys_not_permitted [Int Pointer Size Pointer Size Hex];
     __NR_process_vm_writev refused::sys_not_permitted [Int Pointer Size Pointer Size Hex];
     __NR_bpf refused::sys_not_permitted [Int Pointer Size];

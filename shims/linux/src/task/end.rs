@@ -2,6 +2,7 @@
 
 use crate::signal::info::{CLD_DUMPED, CLD_EXITED, CLD_KILLED};
 use crate::signal::{ActionFlags, Signal, SignalInfo, send_to_process};
+use crate::task::attached;
 use crate::task::robust::release_guest_words;
 use crate::task::{ExitStatus, Process, Thread, Tree};
 use alloc::sync::Arc;
@@ -30,6 +31,7 @@ pub fn begin_group_exit(process: &Process, status: ExitStatus) {
 /// exit(2), which counts if the process was not told to end otherwise.
 pub fn end_thread(thread: &Arc<Thread>, code: ExitStatus) {
     release_guest_words(thread);
+    attached::let_go(thread);
     // Before anybody can hear of the end: who waited for it finds pipes and locks let go.
     drop_resources(thread);
     let process = &thread.process;
@@ -53,6 +55,7 @@ pub fn end_thread(thread: &Arc<Thread>, code: ExitStatus) {
         last
     };
     tree.remove_thread(thread.id());
+    attached::tell_holder(thread);
     *thread.token.lock() = None;
     if last {
         let user = thread.credentials().user.real;

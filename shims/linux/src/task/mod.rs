@@ -1,5 +1,6 @@
 //! Guest processes and threads: how they are made, end, and wait for each other.
 
+pub mod attached;
 mod clone;
 mod cpu_limit;
 mod end;

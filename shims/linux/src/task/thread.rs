@@ -2,6 +2,7 @@
 
 use crate::files::{DescriptorTable, FsContext};
 use crate::signal::{AlternateStack, Pending, Restarts, SignalSet, TrapState};
+use crate::task::attached::Attachment;
 use crate::task::{Process, Scheduling};
 use alloc::sync::Arc;
 use capsid_core::credentials::Credentials;
@@ -51,6 +52,13 @@ pub struct Thread {
     pub(crate) restart_deadline_ns: AtomicU64,
     /// Signals that the thread waits for though it blocks them, sigtimedwait(2).
     pub(crate) awaited: AtomicU64,
+    /// Who holds it, ptrace(2). Changed only under the lock of [`Process::state`], but for where it
+    /// has stopped.
+    pub(crate) attachment: Mutex<Option<Attachment>>,
+    /// Whether somebody holds it.
+    pub(crate) is_attached: AtomicBool,
+    /// Whether it has ever held others.
+    pub(crate) holds_threads: AtomicBool,
     /// The thread was told to end while the process lives on (by another thread's exec).
     pub(crate) must_end: AtomicBool,
 }
@@ -119,6 +127,9 @@ impl Thread {
             scheduling: Mutex::new(seed.scheduling),
             restart_deadline_ns: AtomicU64::new(0),
             awaited: AtomicU64::new(0),
+            attachment: Mutex::new(None),
+            is_attached: AtomicBool::new(false),
+            holds_threads: AtomicBool::new(false),
             must_end: AtomicBool::new(false),
         })
     }
