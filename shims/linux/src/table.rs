@@ -229,7 +229,7 @@ table! {
     __NR_swapon refused::sys_not_permitted [Path Hex];
     __NR_swapoff refused::sys_not_permitted [Path];
     __NR_setns refused::sys_not_permitted [Fd Hex];
-    __NR_unshare refused::sys_not_permitted [CloneFlags];
+    __NR_unshare process::sys_unshare [CloneFlags];
     __NR_acct refused::sys_not_permitted [Path];
     __NR_io_uring_setup refused::sys_not_there [Int Pointer];
     __NR_io_uring_enter refused::sys_not_there [Fd Int Int Hex Pointer Size];
