@@ -18,10 +18,10 @@ const STACK_SELECTOR: u64 = 0x2b;
 /// ptrace(2): `EPERM` for what a tracer cannot do here.
 pub fn sys_ptrace(call: &mut Call<'_>) -> CallResult {
     let request = call.uint(0);
-    let id = u32::try_from(call.int(1)).map_err(|_| Errno::ESRCH)?;
+    let id = u32::try_from(call.int(1)).map_err(|_| Errno::ESRCH);
     match request {
         ptrace::PTRACE_ATTACH => {
-            let thread = call.kernel().thread(id).ok_or(Errno::ESRCH)?;
+            let thread = call.kernel().thread(id?).ok_or(Errno::ESRCH)?;
             attached::attach(call.thread, &thread)?;
             return Ok(0);
         }
@@ -31,7 +31,7 @@ pub fn sys_ptrace(call: &mut Call<'_>) -> CallResult {
         | ptrace::PTRACE_GETREGSET => {}
         _ => return Err(Errno::EPERM),
     }
-    let thread = attached::held(call.thread, id).ok_or(Errno::ESRCH)?;
+    let thread = attached::held(call.thread, id?).ok_or(Errno::ESRCH)?;
     let stopped = attached::stopped(&thread)?;
     match request {
         ptrace::PTRACE_DETACH => attached::detach(&thread),
