@@ -19,7 +19,8 @@ const DIRECTORIES: [&str; 7] = [
 /// Left out on purpose: whatever may hold a secret or says which machine this is: `shadow`, `ssh`,
 /// `ssl/private`, `machine-id`, `hostname`, `hosts`, `resolv.conf`, `environment`, `gitconfig`,
 /// package managers' configuration with its tokens and proxies.
-const ETC: [&str; 84] = [
+const ETC: [&str; 101] = [
+    "DIR_COLORS",
     "OpenCL/vendors",
     "R",
     "alternatives",
@@ -28,14 +29,20 @@ const ETC: [&str; 84] = [
     "ca-certificates",
     "ca-certificates.conf",
     "crypto-policies",
+    "csh.cshrc",
+    "csh.login",
     "debian_version",
     "default/locale",
     "dictionaries-common",
     "dpkg/origins",
+    "drirc",
     "emacs",
+    "enscript.cfg",
     "ethertypes",
+    "fish",
     "fonts",
     "gai.conf",
+    "gdb",
     "ghostscript",
     "groff",
     "group",
@@ -44,6 +51,7 @@ const ETC: [&str; 84] = [
     "host.conf",
     "inputrc",
     "issue",
+    "joe",
     "ld-musl-x86_64.d",
     "ld-musl-x86_64.path",
     "ld.so.cache",
@@ -62,12 +70,17 @@ const ETC: [&str; 84] = [
     "manpath.config",
     "maven/logging",
     "maven/m2.conf",
+    "mc",
     "mime.types",
     "mke2fs.conf",
+    "mono",
     "nanorc",
     "netconfig",
     "networks",
+    "nim",
     "nsswitch.conf",
+    "octaverc",
+    "openmpi",
     "os-release",
     "pam.d",
     "papersize",
@@ -80,8 +93,10 @@ const ETC: [&str; 84] = [
     "profile",
     "profile.d",
     "protocols",
+    "racket",
     "rpc",
     "sbclrc",
+    "screenrc",
     "security/access.conf",
     "security/capability.conf",
     "security/faillock.conf",
@@ -102,11 +117,26 @@ const ETC: [&str; 84] = [
     "terminfo",
     "texmf",
     "timezone",
+    "tmux.conf",
     "xdg",
     "xml/catalog",
+    "zsh",
 ];
 /// Beginnings of further names in `/etc`: interpreters that carry their version in it.
-const ETC_BEGINNINGS: [&str; 4] = ["ImageMagick-", "python", "java-", "vim"];
+const ETC_BEGINNINGS: [&str; 5] = ["ImageMagick-", "fpc", "python", "java-", "vim"];
+
+/// Where packages keep what they made of their own files in `/usr`, which links there: indexes,
+/// formats and dictionaries.
+const VARIABLE: [&str; 8] = [
+    "/var/lib/aspell",
+    "/var/lib/dictionaries-common",
+    "/var/lib/ghc",
+    "/var/lib/ghostscript",
+    "/var/lib/mecab",
+    "/var/lib/sgml-base",
+    "/var/lib/texmf",
+    "/var/lib/xml-core",
+];
 
 /// What the root directory is made of.
 #[derive(Debug, Default)]
@@ -140,6 +170,12 @@ impl HostPrograms {
         }
         if Path::new("/etc").is_dir() {
             found.export(Path::new("/etc"), Scope::Listed(listed_in_etc()))?;
+        }
+        for directory in VARIABLE {
+            let path = Path::new(directory);
+            if path.is_dir() {
+                found.export(path, Scope::Everything)?;
+            }
         }
         Ok(found)
     }
