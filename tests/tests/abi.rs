@@ -38,6 +38,7 @@ programs! {
     events: "events" Dynamic;
     sockets: "sockets" Dynamic;
     locks: "locks" Dynamic;
+    aio: "aio" Dynamic;
     scheduling: "scheduling" Dynamic;
     stop_the_world: "stop_the_world" Dynamic;
     patched: "patched" Dynamic;

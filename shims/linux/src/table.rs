@@ -249,6 +249,11 @@ table! {
     __NR_writev read_write::sys_writev [Fd Pointer Int];
     __NR_preadv read_write::sys_preadv [Fd Pointer Int Size];
     __NR_pwritev read_write::sys_pwritev [Fd Pointer Int Size];
+    __NR_io_setup aio::sys_io_setup [Size Pointer];
+    __NR_io_destroy aio::sys_io_destroy [Pointer];
+    __NR_io_submit aio::sys_io_submit [Pointer Int Pointer];
+    __NR_io_getevents aio::sys_io_getevents [Pointer Int Int Pointer Pointer];
+    __NR_io_cancel aio::sys_io_cancel [Pointer Pointer Pointer];
     __NR_preadv2 read_write::sys_preadv2 [Fd Pointer Int Size Hex Hex];
     __NR_pwritev2 read_write::sys_pwritev2 [Fd Pointer Int Size Hex Hex];
     __NR_lseek seek::sys_lseek [Fd Int Int];

@@ -1,6 +1,7 @@
 //! The system calls, one file per family. `sys_x` decodes registers; `do_x` does the work.
 
 pub mod access;
+pub mod aio;
 pub mod attributes;
 pub mod capabilities;
 pub mod clock;

@@ -1,6 +1,8 @@
 //! A guest address space as processes share it.
 
+use crate::syscalls::aio::AioContext;
 use crate::task::{Process, Resource};
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use capsid_core::fs::Path;
@@ -19,6 +21,8 @@ pub struct ProcessMemory {
     pub(crate) users: AtomicUsize,
     /// What exec loaded.
     pub program: Mutex<Program>,
+    /// What io_setup(2) made, by the address that names it.
+    pub(crate) aio_contexts: Mutex<BTreeMap<u64, Arc<AioContext>>>,
 }
 
 impl ProcessMemory {
@@ -29,6 +33,7 @@ impl ProcessMemory {
             space,
             users: AtomicUsize::new(1),
             program: Mutex::new(Program::default()),
+            aio_contexts: Mutex::default(),
         }
     }
 }
