@@ -16,6 +16,7 @@ static int global = 1;
 static int in_clone(void *argument) { global = 42; return *(int *)argument; }
 static void *sleeper(void *argument) { pause(); return argument; }
 static void *forker(void *argument) { pid_t p = fork(); if (!p) _exit(11); int s; waitpid(p, &s, 0); *(int *)argument = WEXITSTATUS(s); return 0; }
+static void *unsharer(void *argument) { SHOW(unshare(0)); SHOW(unshare(CLONE_FS | CLONE_FILES)); SHOW(unshare(CLONE_THREAD)); SHOW(unshare(CLONE_SETTLS)); SHOW(chdir("/usr")); SHOW(close(*(int *)argument)); return argument; }
 static void *exec_in_thread(void *argument) { char *args[] = {"sh", "-c", "echo exec from a thread $((1 + 1))", 0}; execv("/bin/sh", args); return argument; }
 static int run(char *const argv[]) { pid_t p = vfork(); if (!p) { execv(argv[0], argv); _exit(127); } int s; waitpid(p, &s, 0); return WIFEXITED(s) ? WEXITSTATUS(s) : 128 + WTERMSIG(s); }
 
@@ -36,6 +37,7 @@ int main(int argc, char **argv) {
     p = fork(); if (!p) { pthread_t t; pthread_create(&t, 0, sleeper, 0); pthread_create(&t, 0, exec_in_thread, 0); pause(); } waitpid(p, &status, 0); CHECK(status == 0);
     p = fork(); if (!p) { pthread_t t; for (int k = 0; k < 4; k++) pthread_create(&t, 0, sleeper, 0); exit(12); } waitpid(p, &status, 0); CHECK(WEXITSTATUS(status) == 12);
     int got = 0; pthread_t t; pthread_create(&t, 0, forker, &got); pthread_join(t, 0); CHECK(got == 11);
+    int kept = dup(0); char here[64]; chdir("/"); pthread_create(&t, 0, unsharer, &kept); pthread_join(t, 0); puts(getcwd(here, sizeof here)); SHOW(close(kept)); SHOW(unshare(1 << 20));
     p = fork(); if (!p) _exit(13); SHOW(waitid(P_PID, p, &i, WEXITED | WNOWAIT)); CHECK(i.si_status == 13 && i.si_code == CLD_EXITED); SHOW(waitid(P_PID, p, &i, WEXITED)); SHOW(waitpid(p, 0, 0)); SHOW(waitpid(-1, 0, WNOHANG));
     p = fork(); if (!p) { usleep(20000); _exit(0); } SHOW(waitpid(p, 0, WNOHANG)); SHOW(waitpid(p, 0, 0) == p);
     p = fork(); if (!p) { raise(SIGABRT); } waitpid(p, &status, 0); CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);

@@ -52,6 +52,9 @@ programs! {
     line_discipline: "line_discipline" Dynamic;
     jobs: "jobs" Dynamic;
     jobs_static: "jobs" Static;
+    aio: "aio" Dynamic;
+    scheduling: "scheduling" Dynamic;
+    stop_the_world: "stop_the_world" Dynamic;
     patched: "patched" Dynamic;
     patched_static: "patched" Static;
     patched_musl: "patched" Musl;

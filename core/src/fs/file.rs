@@ -62,6 +62,11 @@ pub trait File: Any + Send + Sync + Debug {
         false
     }
 
+    /// Whether every seek leads to position 0, as on the memory devices.
+    fn has_one_position(&self) -> bool {
+        false
+    }
+
     /// What the object is ready for now, of all events.
     fn readiness(&self) -> Events {
         Events::READABLE | Events::WRITABLE

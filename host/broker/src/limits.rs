@@ -10,8 +10,9 @@ use std::time::Duration;
 const MIB: u64 = 1 << 20;
 const PAGE: u64 = 4096;
 
-/// The least memory that a sandbox can be limited to: below, no program starts.
-pub const LEAST_MEMORY: u64 = 4 * MIB;
+/// The least memory that a sandbox can be limited to: below, no program starts. A stack alone
+/// counts as 8 MiB.
+pub const LEAST_MEMORY: u64 = 12 * MIB;
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, Default)]

@@ -14,12 +14,17 @@ const DIRECTORIES: [&str; 7] = [
 ];
 
 /// What programs read in `/etc`: how to load and find them, names of users, services and types,
-/// certificates, locale, time zone, and defaults of shells and interpreters.
+/// certificates, locale, time zone, and defaults of shells, interpreters, editors and typesetters.
 ///
 /// Left out on purpose: whatever may hold a secret or says which machine this is: `shadow`, `ssh`,
 /// `ssl/private`, `machine-id`, `hostname`, `hosts`, `resolv.conf`, `environment`, `gitconfig`,
 /// package managers' configuration with its tokens and proxies.
-const ETC: [&str; 46] = [
+const ETC: [&str; 75] = [
+    "DIR_COLORS",
+    "R/Makeconf",
+    "R/Renviron",
+    "R/ldpaths",
+    "R/repositories",
     "alternatives",
     "bash.bashrc",
     "bash_completion.d",
@@ -28,9 +33,13 @@ const ETC: [&str; 46] = [
     "crypto-policies",
     "debian_version",
     "default/locale",
+    "dictionaries-common",
     "dpkg/origins",
+    "emacs",
     "fonts",
     "gai.conf",
+    "ghostscript",
+    "groff",
     "group",
     "host.conf",
     "inputrc",
@@ -39,36 +48,56 @@ const ETC: [&str; 46] = [
     "ld.so.cache",
     "ld.so.conf",
     "ld.so.conf.d",
+    "libpaper.d",
     "locale.alias",
     "locale.conf",
     "locale.gen",
     "localtime",
+    "login.defs",
     "lsb-release",
     "magic",
     "magic.mime",
+    "mailcap",
     "manpath.config",
+    "maven/logging",
+    "maven/m2.conf",
     "mime.types",
+    "mke2fs.conf",
+    "mono/config",
     "nanorc",
+    "nim/nim.cfg",
     "nsswitch.conf",
+    "octaverc",
     "os-release",
+    "pam.d",
+    "papersize",
     "passwd",
     "perl",
+    "php",
     "pki/ca-trust",
     "pki/tls/cert.pem",
     "pki/tls/certs",
     "profile",
     "profile.d",
     "protocols",
+    "racket/config.rktd",
     "rpc",
+    "sbclrc",
+    "security/limits.conf",
+    "security/limits.d",
     "services",
+    "sgml",
     "shells",
+    "skel",
     "ssl/certs",
     "ssl/openssl.cnf",
     "terminfo",
+    "texmf",
     "timezone",
+    "xml/catalog",
 ];
 /// Beginnings of further names in `/etc`: interpreters that carry their version in it.
-const ETC_BEGINNINGS: [&str; 3] = ["python", "java-", "vim"];
+const ETC_BEGINNINGS: [&str; 5] = ["ImageMagick-", "fpc", "python", "java-", "vim"];
 
 /// What the root directory is made of.
 #[derive(Debug, Default)]

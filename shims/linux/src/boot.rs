@@ -8,7 +8,7 @@ use crate::posix_queue::PosixQueues;
 use crate::signal::{Signal, SignalInfo, SignalSet, send_to_process};
 use crate::sysv::Ipc;
 use crate::task::{
-    ExitStatus, Limits, NAME_BYTES, Process, ProcessMemory, Thread, ThreadSeed, Tree,
+    ExitStatus, Limits, NAME_BYTES, Process, ProcessMemory, Scheduling, Thread, ThreadSeed, Tree,
 };
 use crate::terminal::{deliver, register_drivers, signal_group};
 use crate::time::TimerQueue;
@@ -107,6 +107,7 @@ fn first_thread(
         blocked: SignalSet::EMPTY,
         name: [0; NAME_BYTES],
         no_new_privileges: false,
+        scheduling: Scheduling::default(),
     };
     let thread = Thread::new(id, process.clone(), seed);
     if let Some(terminal) = host::terminal() {

@@ -212,7 +212,7 @@ table! {
     __NR_sysinfo system::sys_sysinfo [Pointer];
     __NR_getrandom system::sys_getrandom [Pointer Size Hex];
     __NR_membarrier membarrier::sys_membarrier [Int Hex Int];
-    __NR_ptrace refused::sys_not_permitted [Int Int Pointer Pointer];
+    __NR_ptrace ptrace::sys_ptrace [Int Int Pointer Pointer];
     __NR_process_vm_readv refused::sys_not_permitted [Int Pointer Size Pointer Size Hex];
     __NR_process_vm_writev refused::sys_not_permitted [Int Pointer Size Pointer Size Hex];
     __NR_bpf refused::sys_not_permitted [Int Pointer Size];
@@ -229,7 +229,7 @@ table! {
     __NR_swapon refused::sys_not_permitted [Path Hex];
     __NR_swapoff refused::sys_not_permitted [Path];
     __NR_setns refused::sys_not_permitted [Fd Hex];
-    __NR_unshare refused::sys_not_permitted [CloneFlags];
+    __NR_unshare process::sys_unshare [CloneFlags];
     __NR_acct refused::sys_not_permitted [Path];
     __NR_io_uring_setup refused::sys_not_there [Int Pointer];
     __NR_io_uring_enter refused::sys_not_there [Fd Int Int Hex Pointer Size];
@@ -249,6 +249,11 @@ table! {
     __NR_writev read_write::sys_writev [Fd Pointer Int];
     __NR_preadv read_write::sys_preadv [Fd Pointer Int Size];
     __NR_pwritev read_write::sys_pwritev [Fd Pointer Int Size];
+    __NR_io_setup aio::sys_io_setup [Size Pointer];
+    __NR_io_destroy aio::sys_io_destroy [Pointer];
+    __NR_io_submit aio::sys_io_submit [Pointer Int Pointer];
+    __NR_io_getevents aio::sys_io_getevents [Pointer Int Int Pointer Pointer];
+    __NR_io_cancel aio::sys_io_cancel [Pointer Pointer Pointer];
     __NR_preadv2 read_write::sys_preadv2 [Fd Pointer Int Size Hex Hex];
     __NR_pwritev2 read_write::sys_pwritev2 [Fd Pointer Int Size Hex Hex];
     __NR_lseek seek::sys_lseek [Fd Int Int];

@@ -77,6 +77,10 @@ impl File for MemoryFile {
         true
     }
 
+    fn has_one_position(&self) -> bool {
+        true
+    }
+
     fn inode(&self) -> Option<Arc<dyn Inode>> {
         Some(self.inode.clone())
     }

@@ -28,8 +28,9 @@ pub enum Placement {
     Fixed(u64),
     /// At this address: `EEXIST` if something is there (`MAP_FIXED_NOREPLACE`).
     FixedNoReplace(u64),
-    /// In the first 2 GiB (`MAP_32BIT`).
-    Low,
+    /// In the first 2 GiB (`MAP_32BIT`): at this address if it lies there and is free; 0 for
+    /// anywhere.
+    Low(u64),
 }
 
 /// What a mapping shows.
@@ -244,18 +245,18 @@ impl Map {
                 }
                 Ok(range)
             }
-            Placement::Low => {
+            Placement::Low(hint) => {
+                if let Some(range) = self.free_at(hint, length)
+                    && range.end() <= LOW_RANGE.1
+                {
+                    return Ok(range);
+                }
                 let (start, _) = self.tree.search(length, LOW_RANGE.0, LOW_RANGE.1);
                 let start = start.ok_or(Errno::ENOMEM)?;
                 page_range(GuestAddr(start), length).ok_or(Errno::ENOMEM)
             }
             Placement::Hint(hint) => {
-                if hint != 0
-                    && let Some(start) = round_up(hint)
-                    && let Some(range) = page_range(GuestAddr(start.max(guest.start())), length)
-                    && guest.encloses(range)
-                    && self.tree.is_empty_at(range)
-                {
+                if let Some(range) = self.free_at(hint, length) {
                     return Ok(range);
                 }
                 let is_whole_file = matches!(vma.object, Object::File { offset: 0, .. });
@@ -276,6 +277,17 @@ impl Map {
                 page_range(GuestAddr(start), length).ok_or(Errno::ENOMEM)
             }
         }
+    }
+
+    /// The place that a hint asks for, if it is free; 0 asks for none.
+    fn free_at(&self, hint: u64, length: u64) -> Option<GuestRange> {
+        if hint == 0 {
+            return None;
+        }
+        let guest = platform().info().guest_range;
+        let start = round_up(hint)?.max(guest.start());
+        let range = page_range(GuestAddr(start), length)?;
+        (guest.encloses(range) && self.tree.is_empty_at(range)).then_some(range)
     }
 
     /// The highest free range of this length below the base, or any that is free.

@@ -79,6 +79,8 @@ struct Map {
     tree: VmaTree,
     /// The texts that the host shows patched copies of.
     texts: MappedTexts,
+    /// New mappings of text show its patched copy at once, if there is one.
+    shows_patched: bool,
     heap: Break,
     /// Mappings are placed below this.
     base: u64,
@@ -118,6 +120,7 @@ impl AddressSpace {
             map: Mutex::new(Map {
                 tree: VmaTree::default(),
                 texts: MappedTexts::default(),
+                shows_patched: true,
                 heap: Break::default(),
                 base: randomized_base(random),
                 lock_future: false,
@@ -140,6 +143,7 @@ impl AddressSpace {
         platform().unmap(platform().info().guest_range)?;
         let removed = map.tree.clear();
         map.texts = MappedTexts::default();
+        map.shows_patched = true;
         map.heap = Break::default();
         map.base = randomized_base(random);
         map.lock_future = false;
@@ -158,6 +162,12 @@ impl AddressSpace {
         map.texts = MappedTexts::default();
         drop(map);
         drop(removed);
+    }
+
+    /// Shows text that is mapped from now on as the file has it, until it makes calls. For programs
+    /// that map text to read it, as emulators do: they would follow the jumps to trampolines.
+    pub fn show_text_unpatched(&self) {
+        self.map.lock().shows_patched = false;
     }
 
     /// Copies the address space, fork(2): `spawn` gets the copy and has the host copy the process,
@@ -188,6 +198,7 @@ impl AddressSpace {
             map: Mutex::new(Map {
                 tree,
                 texts: map.texts.clone(),
+                shows_patched: map.shows_patched,
                 heap: map.heap,
                 base: map.base,
                 lock_future: false,

@@ -291,7 +291,12 @@ fn placements_and_their_errors() {
         space.map(at(Placement::Hint(page(9).0)), &NONE),
         Ok(page(9).0)
     );
-    assert!(space.map(at(Placement::Low), &NONE).unwrap() < 1 << 31);
+    assert!(space.map(at(Placement::Low(0)), &NONE).unwrap() < 1 << 31);
+    let low = 0x5000_0000;
+    assert_eq!(space.map(at(Placement::Low(low)), &NONE), Ok(low));
+    let elsewhere = space.map(at(Placement::Low(low)), &NONE).unwrap();
+    assert!(elsewhere < 1 << 31 && elsewhere != low);
+    assert!(space.map(at(Placement::Low(1 << 31)), &NONE).unwrap() < 1 << 31);
     let mut empty = anywhere(1);
     empty.length = 0;
     assert_eq!(space.map(empty, &NONE), Err(Errno::EINVAL));

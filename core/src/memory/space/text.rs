@@ -92,7 +92,9 @@ fn find_text(tree: &VmaTree, address: u64) -> Option<FoundText> {
 impl Map {
     /// Maps the patched copy of a new mapping at `start`, if it is text that has one.
     pub(super) fn show_patched(&mut self, start: u64) {
-        if let Some(found) = find_text(&self.tree, start) {
+        if self.shows_patched
+            && let Some(found) = find_text(&self.tree, start)
+        {
             self.texts.map_if_patched(&found.mapping(), &mut self.tree);
         }
     }

@@ -152,6 +152,19 @@ fn text_that_may_change_is_the_files_again() {
 }
 
 #[test]
+fn text_that_may_only_be_read_is_shown_unpatched() {
+    let (file, space) = (image(), AddressSpace::new(0));
+    let text = load(&space, &file);
+    trap(&space, text);
+    assert!(is_patched(text));
+    space.show_text_unpatched();
+    let text = load(&space, &file);
+    assert!(!is_patched(text));
+    trap(&space, text);
+    assert!(is_patched(text), "it makes calls");
+}
+
+#[test]
 fn text_is_unpatched_before_its_trampolines_go() {
     let (file, space) = (image(), AddressSpace::new(0));
     let text = load(&space, &file);

@@ -147,7 +147,11 @@ fn load_program(thread: &Thread, program: &Prepared, moved: bool) -> Result<Star
     let image = load::load(space, &program.image, main, &limits)?;
     let interpreter = match &program.interpreter {
         Some(interpreter) => Some(load::load(space, interpreter, Base::Anywhere, &limits)?),
-        None => None,
+        None => {
+            // What such a program maps is not its own libraries.
+            space.show_text_unpatched();
+            None
+        }
     };
     space.set_heap_start(heap_start(program, &image) + shift(1 << 13));
     let entry = match (&program.interpreter, interpreter) {

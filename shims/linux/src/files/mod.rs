@@ -19,7 +19,7 @@ pub use descriptor_table::{Descriptor, DescriptorFlags, DescriptorTable};
 pub use fs_context::{FsContext, Places};
 pub use leases::despite_leases;
 pub use path_argument::PathArgument;
-pub use pid_file::{PidFile, open_pidfd, process_of_pidfd};
+pub use pid_file::{PidFile, open_pidfd, process_of_pidfd, process_to_signal};
 pub use signal_file::SignalFile;
 pub use transfer::{At, do_read, do_write, read_quietly, write_quietly};
 pub use vectors::{IoVectors, MAX_TRANSFER_BYTES};

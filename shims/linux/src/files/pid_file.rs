@@ -1,10 +1,11 @@
 //! Descriptors of processes, pidfd_open(2).
 
 use crate::files::{Descriptor, DescriptorFlags};
+use crate::procfs::process_of_directory;
 use crate::task::{Process, Resource, Thread};
 use alloc::sync::Arc;
 use capsid_core::Errno;
-use capsid_core::fs::{DetachedInode, File, Inode, OpenFile, StatusFlags};
+use capsid_core::fs::{DetachedInode, DirectoryFile, File, Inode, OpenFile, StatusFlags};
 use capsid_core::wait::{Events, WaitQueue};
 use core::any::Any;
 
@@ -63,4 +64,17 @@ pub fn process_of_pidfd(thread: &Thread, fd: i32) -> Result<Arc<Process>, Errno>
     let file: &dyn Any = &*open.file;
     let file = file.downcast_ref::<PidFile>().ok_or(Errno::EBADF)?;
     Ok(file.process.clone())
+}
+
+/// The process to signal by a descriptor, which may be of its directory in procfs too: `EBADF`,
+/// `ESRCH`.
+pub fn process_to_signal(thread: &Thread, fd: i32) -> Result<Arc<Process>, Errno> {
+    let open = thread.files().get(fd)?;
+    let file: &dyn Any = &*open.file;
+    if !file.is::<DirectoryFile>() {
+        return process_of_pidfd(thread, fd);
+    }
+    let inode = open.file.inode().ok_or(Errno::EBADF)?;
+    let id = process_of_directory(&*inode).ok_or(Errno::EBADF)?;
+    thread.process.kernel.process(id).ok_or(Errno::ESRCH)
 }

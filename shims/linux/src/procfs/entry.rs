@@ -37,6 +37,8 @@ pub(super) enum Node {
     Directory(&'static [Entry]),
     /// The root: these names, and the processes.
     Processes(&'static [Entry]),
+    /// These names, and a directory for each processor.
+    Processors(&'static [Entry]),
     /// The threads of a process.
     Threads,
     /// The descriptors of a thread: a link each.

@@ -5,9 +5,11 @@ use crate::procfs::descriptors;
 use crate::procfs::entry::{Accept, Context, Entry, Generate, Node, Target};
 use crate::procfs::process;
 use crate::procfs::subject::Subject;
+use crate::procfs::sysfs;
 use crate::procfs::text::{Text, TextFile};
 use crate::procfs::{Mountable, Procfs};
-use alloc::string::ToString;
+use crate::task::ProcessorSet;
+use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use capsid_core::Errno;
@@ -29,8 +31,16 @@ pub(super) struct ProcInode {
 /// A directory of one process, and of one thread: nobody looks at their names.
 static PROCESS: Entry = Entry::new("", 0o555, Node::Directory(process::ENTRIES));
 static THREAD: Entry = Entry::new("", 0o555, Node::Directory(process::THREAD_ENTRIES));
+static PROCESSOR: Entry = Entry::new("", 0o555, Node::Directory(sysfs::PROCESSOR));
 static DESCRIPTOR: Entry = Entry::new("", 0o700, Node::Descriptor);
 static DESCRIPTOR_INFO: Entry = Entry::new("", 0o400, Node::DescriptorInfo);
+
+/// The process that a directory of procfs is about; `None` for other inodes.
+pub fn process_of_directory(inode: &dyn Inode) -> Option<u32> {
+    let any: &dyn core::any::Any = inode;
+    let inode = any.downcast_ref::<ProcInode>()?;
+    core::ptr::eq(inode.entry, &PROCESS).then_some(inode.subject.process)
+}
 
 /// Positions of listed numbers start here, behind those of the table.
 const NUMBERS: u64 = 1 << 16;
@@ -62,7 +72,9 @@ impl ProcInode {
     /// The names that the directory has by its table.
     fn table(&self) -> &'static [Entry] {
         match self.entry.node {
-            Node::Directory(entries) | Node::Processes(entries) => entries,
+            Node::Directory(entries) | Node::Processes(entries) | Node::Processors(entries) => {
+                entries
+            }
             _ => &[],
         }
     }
@@ -82,6 +94,7 @@ impl ProcInode {
                     ids
                 }
                 Node::Descriptors | Node::DescriptorInfos => descriptors::numbers(context)?,
+                Node::Processors(_) => ProcessorSet::all().iter().collect(),
                 _ => Vec::new(),
             })
         })
@@ -107,6 +120,10 @@ impl ProcInode {
                 subject.descriptor = number;
                 &DESCRIPTOR_INFO
             }
+            Node::Processors(_) => {
+                subject.processor = number;
+                &PROCESSOR
+            }
             _ => return None,
         };
         Some(self.child(entry, subject))
@@ -125,9 +142,18 @@ impl ProcInode {
                     thread.is_some_and(|thread| thread.process.id == self.subject.process)
                 }
                 Node::Descriptors | Node::DescriptorInfos => descriptors::exists(context, number)?,
+                Node::Processors(_) => number < platform().info().processors.max(1),
                 _ => false,
             })
         })
+    }
+
+    /// What stands before the numbers.
+    fn prefix(&self) -> &'static str {
+        match self.entry.node {
+            Node::Processors(_) => "cpu",
+            _ => "",
+        }
     }
 
     fn generator(&self) -> Option<(Generate, Option<Accept>)> {
@@ -161,7 +187,12 @@ impl ProcInode {
     fn number(&self) -> u64 {
         let subject = self.subject;
         let mut hash = core::ptr::from_ref(self.entry).addr() as u64 >> 3;
-        for part in [subject.process, subject.thread, subject.descriptor] {
+        for part in [
+            subject.process,
+            subject.thread,
+            subject.descriptor,
+            subject.processor,
+        ] {
             hash = (hash.rotate_left(7) ^ u64::from(part)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         }
         (hash >> 16).max(2)
@@ -254,7 +285,8 @@ impl Inode for ProcInode {
         if let Some(entry) = listed.into_iter().find(|e| e.name.as_bytes() == name) {
             return Ok(self.child(entry, self.subject));
         }
-        let number = parse_number(name).ok_or(Errno::ENOENT)?;
+        let number = name.strip_prefix(self.prefix().as_bytes());
+        let number = number.and_then(parse_number).ok_or(Errno::ENOENT)?;
         if !self.number_exists(number)? {
             return Err(Errno::ENOENT);
         }
@@ -318,7 +350,7 @@ impl Inode for ProcInode {
                 break;
             };
             let flow = emit(DirectoryEntry {
-                name: number.to_string().as_bytes(),
+                name: format!("{}{number}", self.prefix()).as_bytes(),
                 inode: child.metadata()?.inode,
                 kind: child.kind(),
                 next: at + 1,

@@ -26,6 +26,7 @@ use capsid_core::fs::{DeviceId, FileSystem, FileSystemStatistics, Inode, anonymo
 use capsid_platform::PAGE_SIZE;
 use entry::{Entry, Node};
 use inode::ProcInode;
+pub use inode::process_of_directory;
 use subject::Subject;
 
 pub(crate) use subject::caller as calling_thread;

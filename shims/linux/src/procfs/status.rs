@@ -3,7 +3,7 @@
 use crate::procfs::entry::Context;
 use crate::procfs::subject::caller;
 use crate::procfs::text::Text;
-use crate::task::{CpuTimes, Process, Resource, TICK_NS, Thread};
+use crate::task::{CpuTimes, Process, ProcessorSet, Resource, TICK_NS, Thread};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -208,8 +208,8 @@ pub(super) fn status(context: &Context<'_>, text: &mut Text) -> Result<(), Errno
     signals(context, &process, thread.as_ref(), text);
     if let Some(thread) = &thread {
         privileges(thread, text);
+        processors(&thread.scheduling.lock().processors, text);
     }
-    processors(text);
     text.bytes(b"voluntary_ctxt_switches:\t1\nnonvoluntary_ctxt_switches:\t0\n");
     Ok(())
 }
@@ -299,19 +299,51 @@ fn privileges(thread: &Thread, text: &mut Text) {
     ));
 }
 
-fn processors(text: &mut Text) {
-    let count = platform().info().processors.clamp(1, 64);
-    let mask = u64::MAX >> (64 - count);
-    let list = cpu_list();
-    text.line(format_args!("Cpus_allowed:\t{mask:x}"));
-    text.line(format_args!("Cpus_allowed_list:\t{list}"));
+fn processors(set: &ProcessorSet, text: &mut Text) {
+    text.bytes(b"Cpus_allowed:\t");
+    mask(set, text);
+    text.line(format_args!("Cpus_allowed_list:\t{}", ranges(set.iter())));
     text.bytes(b"Mems_allowed:\t1\nMems_allowed_list:\t0\n");
+}
+
+/// A line with a set of processors as Linux writes masks: words of 32 bits, the highest first, with
+/// as many digits as there are processors for.
+pub(super) fn mask(set: &ProcessorSet, text: &mut Text) {
+    let count = platform().info().processors.max(1);
+    let words = set.bytes().chunks_exact(4).map(|word| {
+        let bytes = word.iter().rev();
+        bytes.fold(0, |word, byte| word << 8 | u32::from(*byte))
+    });
+    let words: Vec<u32> = words.take(count.div_ceil(32) as usize).collect();
+    let mut width = ((count - 1) % 32 / 4 + 1) as usize;
+    let mut separator = "";
+    for word in words.iter().rev() {
+        text.add(format_args!("{separator}{word:0width$x}"));
+        (separator, width) = (",", 8);
+    }
+    text.bytes(b"\n");
+}
+
+/// Ascending numbers as Linux lists them: `0-3,5`.
+fn ranges(numbers: impl Iterator<Item = u32>) -> String {
+    let mut ranges: Vec<(u32, u32)> = Vec::new();
+    for number in numbers {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => ranges.push((number, number)),
+        }
+    }
+    let texts = ranges.iter().map(|(first, last)| {
+        if first == last {
+            alloc::format!("{first}")
+        } else {
+            alloc::format!("{first}-{last}")
+        }
+    });
+    texts.collect::<Vec<_>>().join(",")
 }
 
 /// The processors as Linux lists them: `0-3`.
 pub(super) fn cpu_list() -> String {
-    match platform().info().processors {
-        0 | 1 => String::from("0"),
-        count => alloc::format!("0-{}", count - 1),
-    }
+    ranges(ProcessorSet::all().iter())
 }

@@ -8,12 +8,13 @@ use capsid_core::Errno;
 use capsid_platform::platform;
 
 /// A process, one of its threads, one of its descriptors: by number, since they may end. 0 where
-/// there is none.
+/// there is none. Or a processor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Subject {
     pub(super) process: u32,
     pub(super) thread: u32,
     pub(super) descriptor: u32,
+    pub(super) processor: u32,
 }
 
 /// The thread that asks.

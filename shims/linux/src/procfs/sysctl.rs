@@ -82,6 +82,8 @@ static VM: &[Entry] = &[
 ];
 
 static FS: &[Entry] = &[
+    constant!("aio-max-nr", 65_536),
+    constant!("aio-nr", 0),
     constant!("file-max", 1_048_576),
     constant!("file-nr", "0\t0\t1048576"),
     constant!("nr_open", 1_048_576),

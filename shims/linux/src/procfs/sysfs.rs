@@ -1,11 +1,11 @@
 //! `/sys`, as far as programs look: processors, and the kernel's memory settings.
 
-use crate::procfs::entry::{Context, Entry};
-use crate::procfs::status::cpu_list;
+use crate::procfs::entry::{Context, Entry, Node};
+use crate::procfs::status::{cpu_list, mask};
 use crate::procfs::system::memory;
 use crate::procfs::text::Text;
+use crate::task::ProcessorSet;
 use capsid_core::Errno;
-use capsid_platform::platform;
 
 macro_rules! constant {
     ($name:literal, $value:expr) => {
@@ -25,7 +25,10 @@ pub(super) static ENTRIES: &[Entry] = &[
     Entry::directory("bus", &[]),
 ];
 
-static SYSTEM: &[Entry] = &[Entry::directory("cpu", CPU), Entry::directory("node", NODE)];
+static SYSTEM: &[Entry] = &[
+    Entry::new("cpu", 0o555, Node::Processors(CPU)),
+    Entry::directory("node", NODE),
+];
 
 static CPU: &[Entry] = &[
     Entry::file("online", processors),
@@ -33,6 +36,23 @@ static CPU: &[Entry] = &[
     Entry::file("present", processors),
     constant!("offline", ""),
     constant!("kernel_max", 8191),
+];
+
+/// The directory of one processor: each is a core of its own in one package.
+pub(super) static PROCESSOR: &[Entry] = &[Entry::directory("topology", TOPOLOGY)];
+
+static TOPOLOGY: &[Entry] = &[
+    Entry::file("core_id", processor_number),
+    constant!("physical_package_id", 0),
+    constant!("die_id", 0),
+    Entry::file("thread_siblings", own_mask),
+    Entry::file("thread_siblings_list", processor_number),
+    Entry::file("core_cpus", own_mask),
+    Entry::file("core_cpus_list", processor_number),
+    Entry::file("core_siblings", processor_mask),
+    Entry::file("core_siblings_list", processors),
+    Entry::file("package_cpus", processor_mask),
+    Entry::file("package_cpus_list", processors),
 ];
 
 static NODE: &[Entry] = &[
@@ -72,8 +92,17 @@ fn processors(_context: &Context<'_>, text: &mut Text) -> Result<(), Errno> {
 }
 
 fn processor_mask(_context: &Context<'_>, text: &mut Text) -> Result<(), Errno> {
-    let count = platform().info().processors.clamp(1, 32);
-    text.line(format_args!("{:08x}", u32::MAX >> (32 - count)));
+    mask(&ProcessorSet::all(), text);
+    Ok(())
+}
+
+fn processor_number(context: &Context<'_>, text: &mut Text) -> Result<(), Errno> {
+    text.line(format_args!("{}", context.subject.processor));
+    Ok(())
+}
+
+fn own_mask(context: &Context<'_>, text: &mut Text) -> Result<(), Errno> {
+    mask(&ProcessorSet::one(context.subject.processor), text);
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use crate::call::restart;
 use crate::signal::{
     ActionFlags, DefaultAction, Signal, SignalInfo, SignalSet, build_frame, force,
 };
+use crate::task::attached;
 use crate::task::{ExitStatus, Thread, begin_group_exit, stop_process};
 use crate::trace;
 use alloc::sync::Arc;
@@ -50,6 +51,12 @@ pub fn deliver(
         let mut state = process.state.lock();
         if state.exit.is_some() || thread.must_end.load(Ordering::SeqCst) {
             return Delivered::End;
+        }
+        if thread.is_attached.load(Ordering::SeqCst) {
+            drop(state);
+            let call = interrupted.map(|interrupted| interrupted.number);
+            attached::wait_while_attached(thread, registers, call);
+            continue;
         }
         if state.stopped.is_some() {
             drop(state);

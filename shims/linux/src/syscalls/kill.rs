@@ -2,7 +2,7 @@
 //! pidfd_open(2), pidfd_send_signal(2).
 
 use crate::call::{Call, CallResult};
-use crate::files::{open_pidfd, process_of_pidfd};
+use crate::files::{open_pidfd, process_to_signal};
 use crate::signal::info::{SI_TKILL, SI_USER};
 use crate::signal::{Signal, SignalInfo, send_to_process, send_to_thread};
 use crate::task::{Process, Thread};
@@ -211,7 +211,7 @@ pub fn sys_pidfd_send_signal(call: &mut Call<'_>) -> CallResult {
     if call.uint(3) != 0 {
         return Err(Errno::EINVAL);
     }
-    let target = process_of_pidfd(call.thread, call.int(0))?;
+    let target = process_to_signal(call.thread, call.int(0))?;
     if call.kernel().process(target.id).is_none() {
         return Err(Errno::ESRCH);
     }

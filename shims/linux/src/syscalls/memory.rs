@@ -81,7 +81,7 @@ fn placement(address: u64, flags: u32) -> Placement {
     } else if flags & raw::MAP_FIXED != 0 {
         Placement::Fixed(address)
     } else if flags & raw::MAP_32BIT != 0 {
-        Placement::Low
+        Placement::Low(address)
     } else {
         Placement::Hint(address)
     }

@@ -1,6 +1,7 @@
 //! The system calls, one file per family. `sys_x` decodes registers; `do_x` does the work.
 
 pub mod access;
+pub mod aio;
 pub mod attributes;
 pub mod capabilities;
 pub mod clock;
@@ -32,6 +33,7 @@ pub mod poll;
 pub mod posix_queues;
 pub mod prctl;
 pub mod process;
+pub mod ptrace;
 pub mod read_write;
 pub mod record_locks;
 pub mod refused;

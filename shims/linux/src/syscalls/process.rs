@@ -3,6 +3,7 @@
 use crate::call::{After, Call, CallResult};
 use crate::signal::Signal;
 use crate::task::{CloneFlags, CloneRequest, ExitStatus, begin_group_exit, do_clone};
+use alloc::sync::Arc;
 use capsid_core::Errno;
 use capsid_platform::GuestAddr;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -67,6 +68,36 @@ pub fn sys_clone(call: &mut Call<'_>) -> CallResult {
         thread_pointer: call.raw(4),
     };
     do_clone(call, &request)
+}
+
+/// unshare(2): `EPERM` for namespaces, which only the host could make; `EINVAL` for what a process
+/// with several threads cannot unshare.
+pub fn sys_unshare(call: &mut Call<'_>) -> CallResult {
+    let namespaces = CloneFlags::NEW_MOUNTS | CloneFlags::NEW_OTHERS | CloneFlags::NEW_TIME;
+    let alone = CloneFlags::THREAD | CloneFlags::ACTIONS | CloneFlags::MEMORY;
+    let own = CloneFlags::FS | CloneFlags::FILES | CloneFlags::SEMAPHORES;
+    let flags = CloneFlags::from_bits(call.raw(0)).ok_or(Errno::EINVAL)?;
+    if !(namespaces | alone | own).contains(flags) {
+        return Err(Errno::EINVAL);
+    }
+    if flags.intersects(alone) && call.process().threads().len() > 1 {
+        return Err(Errno::EINVAL);
+    }
+    if flags.intersects(namespaces) {
+        return Err(Errno::EPERM);
+    }
+    let thread = call.thread;
+    if flags.contains(CloneFlags::FS) {
+        let copy = Arc::new(thread.fs().duplicate());
+        *thread.fs.lock() = copy;
+    }
+    if flags.contains(CloneFlags::FILES) {
+        let copy = Arc::new(thread.files().duplicate());
+        let shared = core::mem::replace(&mut *thread.files.lock(), copy);
+        // Outside the lock: it may have been the last.
+        drop(shared);
+    }
+    Ok(0)
 }
 
 /// `struct clone_args`.

@@ -2,12 +2,12 @@
 //! getcpu(2). The host schedules; what is set here is only remembered where programs look.
 
 use crate::call::{Call, CallResult};
-use crate::task::Thread;
+use crate::task::{Process, ProcessorSet, Thread};
 use alloc::sync::Arc;
 use alloc::vec;
 use capsid_core::Errno;
 use capsid_core::credentials::Capabilities;
-use capsid_platform::platform;
+use capsid_platform::{PAGE_SIZE, platform};
 use core::sync::atomic::Ordering;
 use linux_raw_sys::general as raw;
 
@@ -30,60 +30,87 @@ pub fn sys_sched_yield(_call: &mut Call<'_>) -> CallResult {
     Ok(0)
 }
 
-/// The processors as a mask, as many bytes as Linux uses for them.
-fn processors() -> vec::Vec<u8> {
-    let count = usize::try_from(platform().info().processors)
-        .unwrap_or(1)
-        .max(1);
-    let mut mask = vec![0; count.div_ceil(64) * 8];
-    for processor in 0..count {
-        mask[processor / 8] |= 1 << (processor % 8);
-    }
-    mask
-}
-
 /// sched_getaffinity(2).
 pub fn sys_sched_getaffinity(call: &mut Call<'_>) -> CallResult {
-    thread_of(call)?;
-    let mask = processors();
+    let thread = affine_thread(call)?;
     let room = call.size(1);
-    if room < mask.len() || !room.is_multiple_of(8) {
+    let set = thread.scheduling.lock().processors.clone();
+    let bytes = set.bytes();
+    if room < bytes.len() || !room.is_multiple_of(8) {
         return Err(Errno::EINVAL);
     }
-    call.pointer(2).write(&mask)?;
-    Ok(mask.len() as u64)
+    call.pointer(2).write(bytes)?;
+    Ok(bytes.len() as u64)
 }
 
 /// sched_setaffinity(2).
 pub fn sys_sched_setaffinity(call: &mut Call<'_>) -> CallResult {
-    thread_of(call)?;
-    let all = processors();
-    let mut wanted = vec![0; call.size(1).min(all.len())];
+    // Bytes past these name processors that no machine has.
+    const MOST_BYTES: usize = 1024;
+    let mut wanted = vec![0; call.size(1).min(MOST_BYTES)];
     call.pointer(2).read(&mut wanted)?;
-    let some = wanted
-        .iter()
-        .zip(&all)
-        .any(|(wanted, all)| wanted & all != 0);
-    if some { Ok(0) } else { Err(Errno::EINVAL) }
+    let thread = affine_thread(call)?;
+    may_change(call, &thread)?;
+    let set = ProcessorSet::existing(&wanted).ok_or(Errno::EINVAL)?;
+    thread.scheduling.lock().processors = set;
+    Ok(0)
+}
+
+/// The thread whose processors are meant: a negative number is one that does not exist.
+fn affine_thread(call: &Call<'_>) -> Result<Arc<Thread>, Errno> {
+    thread_of(call).map_err(|errno| match errno {
+        Errno::EINVAL => Errno::ESRCH,
+        errno => errno,
+    })
+}
+
+/// Whether the caller may say how `thread` is scheduled: `EPERM`.
+fn may_change(call: &Call<'_>, thread: &Thread) -> Result<(), Errno> {
+    let own = call.thread.credentials();
+    let theirs = thread.credentials();
+    let same = [theirs.user.real, theirs.user.effective].contains(&own.user.effective);
+    if same || own.has(Capabilities::SYS_NICE) {
+        Ok(())
+    } else {
+        Err(Errno::EPERM)
+    }
 }
 
 /// sched_getscheduler(2).
 pub fn sys_sched_getscheduler(call: &mut Call<'_>) -> CallResult {
-    thread_of(call)?;
-    Ok(raw::SCHED_NORMAL.into())
+    let thread = thread_of(call)?;
+    let scheduling = thread.scheduling.lock();
+    let flag = if scheduling.reset_on_fork {
+        RESET_ON_FORK
+    } else {
+        0
+    };
+    Ok((scheduling.policy | flag).into())
 }
 
 /// sched_setscheduler(2).
 pub fn sys_sched_setscheduler(call: &mut Call<'_>) -> CallResult {
-    thread_of(call)?;
+    let policy = call.uint(1);
+    if policy.cast_signed() < 0 || call.pointer(2).is_null() {
+        return Err(Errno::EINVAL);
+    }
+    let thread = thread_of(call)?;
     let priority = call.pointer(2).read_u32()?;
-    set_policy(call.uint(1) & !RESET_ON_FORK, priority)
+    let reset_on_fork = policy & RESET_ON_FORK != 0;
+    set_policy(call, &thread, policy & !RESET_ON_FORK, priority)?;
+    thread.scheduling.lock().reset_on_fork = reset_on_fork;
+    Ok(0)
 }
 
-fn set_policy(policy: u32, priority: u32) -> CallResult {
+fn set_policy(call: &Call<'_>, thread: &Thread, policy: u32, priority: u32) -> Result<(), Errno> {
     match policy {
-        raw::SCHED_NORMAL | raw::SCHED_BATCH | raw::SCHED_IDLE if priority == 0 => Ok(0),
+        raw::SCHED_NORMAL | raw::SCHED_BATCH | raw::SCHED_IDLE if priority == 0 => {
+            may_change(call, thread)?;
+            thread.scheduling.lock().policy = policy;
+            Ok(())
+        }
         raw::SCHED_FIFO | raw::SCHED_RR if (1..=99).contains(&priority) => Err(Errno::EPERM),
+        raw::SCHED_DEADLINE if priority == 0 => Err(Errno::EPERM),
         _ => Err(Errno::EINVAL),
     }
 }
@@ -97,16 +124,20 @@ pub fn sys_sched_getparam(call: &mut Call<'_>) -> CallResult {
 
 /// sched_setparam(2).
 pub fn sys_sched_setparam(call: &mut Call<'_>) -> CallResult {
-    thread_of(call)?;
-    set_policy(raw::SCHED_NORMAL, call.pointer(1).read_u32()?)
+    let thread = thread_of(call)?;
+    let policy = thread.scheduling.lock().policy;
+    set_policy(call, &thread, policy, call.pointer(1).read_u32()?)?;
+    Ok(0)
 }
+
+/// Bytes of the first `struct sched_attr`; later ones are longer.
+const ATTRIBUTE_BYTES: u32 = 48;
 
 /// sched_getattr(2).
 pub fn sys_sched_getattr(call: &mut Call<'_>) -> CallResult {
-    const BYTES: usize = 48;
     let thread = thread_of(call)?;
     let size = call.size(2);
-    if size < BYTES || call.uint(3) != 0 {
+    if size < ATTRIBUTE_BYTES as usize || size > PAGE_SIZE || call.uint(3) != 0 {
         return Err(Errno::EINVAL);
     }
     let nice = thread
@@ -115,8 +146,14 @@ pub fn sys_sched_getattr(call: &mut Call<'_>) -> CallResult {
         .load(Ordering::Relaxed)
         .cast_signed()
         - 20;
-    let mut bytes = [0; BYTES];
-    bytes[0] = 48;
+    let (policy, reset_on_fork) = {
+        let scheduling = thread.scheduling.lock();
+        (scheduling.policy, scheduling.reset_on_fork)
+    };
+    let mut bytes = [0; ATTRIBUTE_BYTES as usize];
+    bytes[..4].copy_from_slice(&ATTRIBUTE_BYTES.to_le_bytes());
+    bytes[4..8].copy_from_slice(&policy.to_le_bytes());
+    bytes[8] = u8::from(reset_on_fork);
     bytes[16..20].copy_from_slice(&nice.to_le_bytes());
     call.pointer(1).write(&bytes)?;
     Ok(0)
@@ -124,10 +161,27 @@ pub fn sys_sched_getattr(call: &mut Call<'_>) -> CallResult {
 
 /// sched_setattr(2).
 pub fn sys_sched_setattr(call: &mut Call<'_>) -> CallResult {
-    thread_of(call)?;
-    let policy = call.pointer(1).offset(4)?.read_u32()?;
-    let priority = call.pointer(1).offset(20)?.read_u32()?;
-    set_policy(policy, priority)
+    let attributes = call.pointer(1);
+    if attributes.is_null() || call.uint(2) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let thread = thread_of(call)?;
+    // 0 stands for the first version.
+    let size = attributes.read_u32()?;
+    if size != 0 && size < ATTRIBUTE_BYTES {
+        attributes.write_u32(ATTRIBUTE_BYTES)?;
+        return Err(Errno::E2BIG);
+    }
+    let policy = attributes.offset(4)?.read_u32()?;
+    let flags = attributes.offset(8)?.read_u32()?;
+    let nice = attributes.offset(16)?.read_u32()?.cast_signed();
+    let priority = attributes.offset(20)?.read_u32()?;
+    set_policy(call, &thread, policy, priority)?;
+    if policy != raw::SCHED_IDLE {
+        set_niceness(call, &thread.process, nice)?;
+    }
+    thread.scheduling.lock().reset_on_fork = flags & 1 != 0;
+    Ok(0)
 }
 
 /// sched_get_priority_max(2).
@@ -157,7 +211,7 @@ const PRIO_PROCESS: i32 = 0;
 const PRIO_USER: i32 = 2;
 
 /// The process whose priority is meant; groups and users stand for the caller.
-fn niced(call: &Call<'_>) -> Result<Arc<crate::task::Process>, Errno> {
+fn niced(call: &Call<'_>) -> Result<Arc<Process>, Errno> {
     match (call.int(0), call.int(1)) {
         (PRIO_PROCESS, id) if id != 0 => {
             let id = u32::try_from(id).map_err(|_| Errno::ESRCH)?;
@@ -177,20 +231,26 @@ pub fn sys_getpriority(call: &mut Call<'_>) -> CallResult {
 /// setpriority(2).
 pub fn sys_setpriority(call: &mut Call<'_>) -> CallResult {
     let process = niced(call)?;
-    let new = (call.int(2).clamp(-20, 19) + 20).unsigned_abs();
+    set_niceness(call, &process, call.int(2))?;
+    Ok(0)
+}
+
+fn set_niceness(call: &Call<'_>, process: &Process, nice: i32) -> Result<(), Errno> {
+    let new = (nice.clamp(-20, 19) + 20).unsigned_abs();
     let old = process.niceness.load(Ordering::Relaxed);
     if new < old && !call.thread.credentials().has(Capabilities::SYS_NICE) {
         return Err(Errno::EACCES);
     }
     process.niceness.store(new, Ordering::Relaxed);
-    Ok(0)
+    Ok(())
 }
 
-/// getcpu(2): the host does not say.
+/// getcpu(2): the host does not say which it is, so the first that the thread may use.
 pub fn sys_getcpu(call: &mut Call<'_>) -> CallResult {
-    for index in 0..2 {
+    let processor = call.thread.scheduling.lock().processors.lowest();
+    for (index, value) in [(0, processor.unwrap_or(0)), (1, 0)] {
         if !call.pointer(index).is_null() {
-            call.pointer(index).write_u32(0)?;
+            call.pointer(index).write_u32(value)?;
         }
     }
     Ok(0)

@@ -21,6 +21,10 @@ fn do_lseek(file: &OpenFile, offset: i64, whence: u32) -> CallResult {
         return seek_nowhere(file);
     }
     let mut position = file.position.lock();
+    if file.file.has_one_position() {
+        *position = 0;
+        return Ok(0);
+    }
     let base = match whence {
         raw::SEEK_SET => 0,
         raw::SEEK_CUR => position.cast_signed(),

@@ -2,11 +2,12 @@
 
 use crate::call::{Call, CallResult};
 use crate::files::process_of_pidfd;
-use crate::signal::SignalInfo;
 use crate::signal::info::{
     CLD_CONTINUED, CLD_DUMPED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, INFO_BYTES,
 };
+use crate::signal::{Signal, SignalInfo};
 use crate::syscalls::resources::ResourceUsage;
+use crate::task::attached;
 use crate::task::{Awaited, Event, Process, WaitFor, WaitOptions, do_wait};
 use capsid_core::Errno;
 use capsid_platform::GuestAddr;
@@ -32,6 +33,16 @@ pub fn sys_wait4(call: &mut Call<'_>) -> CallResult {
         id if id < 0 => WaitFor::Group(id.unsigned_abs()),
         id => WaitFor::Process(id.unsigned_abs()),
     };
+    if let WaitFor::Process(id) = which
+        && let Some(thread) = attached::held(call.thread, id)
+    {
+        attached::wait_for_stop(call, &thread)?;
+        if !call.pointer(1).is_null() {
+            let event = Event::Stopped(Signal::STOP);
+            call.pointer(1).write_u32(event.wait_status())?;
+        }
+        return Ok(id.into());
+    }
     let Some(Awaited { process, event }) = do_wait(call, which, options | WaitOptions::EXITED)?
     else {
         return Ok(0);

@@ -206,6 +206,7 @@ fn new_thread(
         blocked: parent.blocked(),
         name: *parent.name.lock(),
         no_new_privileges: parent.no_new_privileges.load(Ordering::Relaxed),
+        scheduling: parent.scheduling.lock().inherited(),
     };
     let thread = Thread::new(id, process, seed);
     {

@@ -3,6 +3,7 @@
 use crate::files::FsContext;
 use crate::signal::info::{CLD_DUMPED, CLD_EXITED, CLD_KILLED};
 use crate::signal::{ActionFlags, Signal, SignalInfo, send_to_process};
+use crate::task::attached;
 use crate::task::robust::release_guest_words;
 use crate::task::{ExitStatus, Process, Thread, Tree, barrier};
 use crate::terminal::leave_session;
@@ -34,6 +35,7 @@ pub fn end_thread(thread: &Arc<Thread>, code: ExitStatus) {
     // From here on nobody queues behind this thread for a lock that it holds.
     thread.releases_locks.store(true, Ordering::SeqCst);
     release_guest_words(thread);
+    attached::let_go(thread);
     let process = &thread.process;
     let last_out = {
         let mut state = process.state.lock();
@@ -67,6 +69,7 @@ pub fn end_thread(thread: &Arc<Thread>, code: ExitStatus) {
         last
     };
     tree.remove_thread(thread.id());
+    attached::tell_holder(thread);
     *thread.token.lock() = None;
     barrier::announce();
     if last {

@@ -1,6 +1,8 @@
 //! A guest address space as processes share it.
 
+use crate::syscalls::aio::AioContext;
 use crate::task::{Process, Resource};
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use capsid_core::fs::Path;
@@ -22,6 +24,8 @@ pub struct ProcessMemory {
     pub(crate) barriers: AtomicU32,
     /// What exec loaded.
     pub program: Mutex<Program>,
+    /// What io_setup(2) made, by the address that names it.
+    pub(crate) aio_contexts: Mutex<BTreeMap<u64, Arc<AioContext>>>,
 }
 
 impl ProcessMemory {
@@ -33,6 +37,7 @@ impl ProcessMemory {
             users: AtomicUsize::new(1),
             barriers: AtomicU32::new(0),
             program: Mutex::new(Program::default()),
+            aio_contexts: Mutex::default(),
         }
     }
 }

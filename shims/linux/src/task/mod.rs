@@ -1,5 +1,6 @@
 //! Guest processes and threads: how they are made, end, and wait for each other.
 
+pub mod attached;
 mod barrier;
 mod clone;
 mod end;
@@ -8,6 +9,7 @@ mod limits;
 mod memory;
 mod process;
 mod robust;
+mod scheduling;
 mod takeover;
 #[cfg(test)]
 mod tests;
@@ -23,6 +25,7 @@ pub use limits::{Limit, Limits, RESOURCES, Resource, UNLIMITED};
 pub use memory::{ProcessMemory, Program};
 pub use process::{CpuTimes, ExitStatus, Process, ProcessState, Usage};
 pub use robust::release_guest_words;
+pub use scheduling::{ProcessorSet, Scheduling};
 pub use takeover::take_over_process;
 pub use thread::{NAME_BYTES, OwnState, Thread, ThreadSeed};
 pub use tree::{ID_LIMIT, Node, Report, Tree};

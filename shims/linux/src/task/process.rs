@@ -125,6 +125,7 @@ impl ProcessState {
     pub fn needs_attention(&self, thread: &Thread) -> bool {
         self.exit.is_some()
             || self.stopped.is_some()
+            || thread.is_attached.load(Ordering::Relaxed)
             || thread.must_end.load(Ordering::Relaxed)
             || !self.deliverable(thread).is_empty()
     }

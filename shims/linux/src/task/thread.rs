@@ -2,7 +2,8 @@
 
 use crate::files::{DescriptorTable, FsContext};
 use crate::signal::{AlternateStack, Pending, Restarts, SignalSet, TrapState};
-use crate::task::{Barriers, Process};
+use crate::task::attached::Attachment;
+use crate::task::{Barriers, Process, Scheduling};
 use alloc::sync::Arc;
 use capsid_core::credentials::Credentials;
 use capsid_core::sync::Mutex;
@@ -44,6 +45,8 @@ pub struct Thread {
     pub(crate) name: Mutex<[u8; NAME_BYTES]>,
     /// `PR_SET_NO_NEW_PRIVS`.
     pub(crate) no_new_privileges: AtomicBool,
+    /// How it asked to be scheduled.
+    pub(crate) scheduling: Mutex<Scheduling>,
     /// Monotonic time at which the last call's deadline passes, for a call that goes on after it
     /// was interrupted; 0 for none.
     pub(crate) restart_deadline_ns: AtomicU64,
@@ -53,6 +56,13 @@ pub struct Thread {
     pub(crate) barriers: Barriers,
     /// The thread is letting go of the locks it holds, and takes no more.
     pub(crate) releases_locks: AtomicBool,
+    /// Who holds it, ptrace(2). Changed only under the lock of [`Process::state`], but for where it
+    /// has stopped.
+    pub(crate) attachment: Mutex<Option<Attachment>>,
+    /// Whether somebody holds it.
+    pub(crate) is_attached: AtomicBool,
+    /// Whether it has ever held others.
+    pub(crate) holds_threads: AtomicBool,
     /// The thread was told to end while the process lives on (by another thread's exec).
     pub(crate) must_end: AtomicBool,
 }
@@ -93,6 +103,8 @@ pub struct ThreadSeed {
     pub name: [u8; NAME_BYTES],
     /// `PR_SET_NO_NEW_PRIVS`.
     pub no_new_privileges: bool,
+    /// How it is scheduled.
+    pub scheduling: Scheduling,
 }
 
 impl Thread {
@@ -116,10 +128,14 @@ impl Thread {
             }),
             name: Mutex::new(seed.name),
             no_new_privileges: AtomicBool::new(seed.no_new_privileges),
+            scheduling: Mutex::new(seed.scheduling),
             restart_deadline_ns: AtomicU64::new(0),
             awaited: AtomicU64::new(0),
             barriers: Barriers::default(),
             releases_locks: AtomicBool::new(false),
+            attachment: Mutex::new(None),
+            is_attached: AtomicBool::new(false),
+            holds_threads: AtomicBool::new(false),
             must_end: AtomicBool::new(false),
         })
     }

@@ -14,6 +14,11 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 const NEVER: u64 = u64::MAX;
 
+/// Once a timer has gone off, the host is not asked to interrupt again before this has passed. A
+/// timer with an interval shorter than an interruption takes would leave the program no time;
+/// what it misses counts as overrun.
+const REST_NS: u64 = 50_000;
+
 /// Timers on one clock.
 #[derive(Debug)]
 pub struct TimerQueue {
@@ -61,7 +66,7 @@ impl TimerQueue {
     ) -> Setting {
         let mut entries = self.entries.lock();
         let old = self.replace(&mut entries, timer, setting);
-        self.arm(&mut entries, memory);
+        self.arm(&mut entries, memory, 1);
         drop(entries);
         self.expire_in(memory);
         old
@@ -81,8 +86,9 @@ impl TimerQueue {
         old
     }
 
-    /// Lets the host wake this process for the earliest deadline, if nobody is woken earlier.
-    fn arm(&self, entries: &mut Entries, memory: &Arc<ProcessMemory>) {
+    /// Lets the host wake this process for the earliest deadline, if nobody is woken earlier; not
+    /// before `least_ns`, which is at least 1, has passed.
+    fn arm(&self, entries: &mut Entries, memory: &Arc<ProcessMemory>, least_ns: u64) {
         let earliest = entries
             .by_deadline
             .keys()
@@ -93,13 +99,18 @@ impl TimerQueue {
         let Some(deadline) = earliest else {
             return;
         };
-        if entries.armed_ns.is_some_and(|armed| armed <= deadline) {
+        let now = self.now();
+        // What the host timer was set to has passed unheard if the process has ended meanwhile.
+        if entries
+            .armed_ns
+            .is_some_and(|armed| armed <= deadline && armed > now)
+        {
             return;
         }
         entries.armed_ns = Some(deadline);
         entries.holder = Arc::as_ptr(memory).addr();
         // Zero would disarm.
-        let delay = deadline.saturating_sub(self.now()).max(1);
+        let delay = deadline.saturating_sub(now).max(least_ns);
         platform().set_timer(self.host_timer, Some(delay));
     }
 
@@ -126,7 +137,11 @@ impl TimerQueue {
             }
             due.push(timer);
         }
-        self.arm(&mut entries, memory);
+        self.arm(
+            &mut entries,
+            memory,
+            if due.is_empty() { 1 } else { REST_NS },
+        );
         drop(entries);
         for timer in due {
             timer.fire();
