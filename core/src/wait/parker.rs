@@ -36,10 +36,8 @@ impl Parker {
                 }
             }
             let outcome = platform().wait(&self.0, PARKED, deadline_ns, mode);
-            if self.0.swap(IDLE, Ordering::SeqCst) == NOTIFIED {
-                return WaitOutcome::Woken;
-            }
-            if outcome != WaitOutcome::Woken {
+            let notified = self.0.swap(IDLE, Ordering::SeqCst) == NOTIFIED;
+            if let Some(outcome) = outcome_of(outcome, notified) {
                 return outcome;
             }
         }
@@ -50,6 +48,17 @@ impl Parker {
         if self.0.swap(NOTIFIED, Ordering::SeqCst) == PARKED {
             platform().wake(&self.0, 1);
         }
+    }
+}
+
+/// What a wait came to; `None` if it ended for no reason. A kick counts before a notification that
+/// came with it: the kick is used up, and the notified look at their condition in any case.
+fn outcome_of(outcome: WaitOutcome, notified: bool) -> Option<WaitOutcome> {
+    match outcome {
+        WaitOutcome::Interrupted => Some(WaitOutcome::Interrupted),
+        WaitOutcome::Woken | WaitOutcome::TimedOut if notified => Some(WaitOutcome::Woken),
+        WaitOutcome::TimedOut => Some(WaitOutcome::TimedOut),
+        WaitOutcome::Woken => None,
     }
 }
 
@@ -101,5 +110,23 @@ pub trait Waiter {
                 WaitOutcome::TimedOut => return attempt().ok_or(Errno::ETIMEDOUT),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::outcome_of;
+    use capsid_platform::WaitOutcome::{Interrupted, TimedOut, Woken};
+
+    #[test]
+    fn neither_kicks_nor_notifications_are_lost() {
+        // A parent that waits for its children is notified of one's end and, when that child looked
+        // after the timers of all, kicked to take them over.
+        assert_eq!(outcome_of(Interrupted, true), Some(Interrupted));
+        assert_eq!(outcome_of(Interrupted, false), Some(Interrupted));
+        assert_eq!(outcome_of(TimedOut, true), Some(Woken));
+        assert_eq!(outcome_of(TimedOut, false), Some(TimedOut));
+        assert_eq!(outcome_of(Woken, true), Some(Woken));
+        assert_eq!(outcome_of(Woken, false), None);
     }
 }
