@@ -25,7 +25,8 @@ pub enum Operation {
     /// `EBADF`, and the others are closed.
     Close = 3,
     /// Reads directory entries. `args`: handle, cookie (0 first). Reply: `value` = number of
-    /// entries, 0 at the end; data: entries of `ino u64, next cookie u64, type u8, length u8, name`.
+    /// entries, with [`DIRECTORY_END`] if none follow; data: entries of `ino u64, next cookie u64,
+    /// type u8, length u8, name`.
     ReadDirectory = 4,
     /// Reads a symlink. `args`: export. Reply: `value` = length; data: target.
     ReadLink = 5,
@@ -147,6 +148,8 @@ pub const LOOKUP_OPEN: u64 = 1;
 /// [`Operation::Lookup`]: with a donated descriptor, keep a handle, 8 bytes at the end of the data; 0
 /// if there is no room for one.
 pub const LOOKUP_HANDLE: u64 = 2;
+/// [`Operation::ReadDirectory`]: these entries are the last.
+pub const DIRECTORY_END: u64 = 1 << 32;
 /// The most components that one [`Operation::Lookup`] looks at.
 pub const LOOKUP_COMPONENTS: u32 = 128;
 /// [`Operation::WaitEvents`]: bit of standard input; output and error have the next two.

@@ -1,6 +1,7 @@
 //! Listing directories, getdents64(2).
 
 use capsid_wire::layout::DATA_BYTES;
+use capsid_wire::message::DIRECTORY_END;
 use rustix::fs::{FileType, RawDir, SeekFrom, seek};
 use rustix::io::Errno;
 use std::mem::MaybeUninit;
@@ -12,7 +13,7 @@ const BUFFER_BYTES: usize = 32 * 1024;
 const _: () = assert!(BUFFER_BYTES <= DATA_BYTES);
 
 /// Appends the entries after `cookie` (0 for the start) for which `shows` is true to a reply, and
-/// returns how many; 0 at the end. `.` and `..` are left out. The cookies are the host file
+/// returns how many, with [`DIRECTORY_END`] if none follow. `.` and `..` are left out. The cookies are the host file
 /// system's, which keeps them stable.
 pub fn read_directory(
     directory: impl AsFd,
@@ -35,12 +36,12 @@ pub fn read_directory(
             reply.extend_from_slice(name);
             count += 1;
         }
-        // One buffer is enough for one reply, unless all of it was hidden.
-        if entries.is_buffer_empty() && count > 0 {
-            break;
+        // Whoever lists a directory lists all of it: as many buffers as fit.
+        if entries.is_buffer_empty() && reply.len() + BUFFER_BYTES > DATA_BYTES {
+            return Ok(count);
         }
     }
-    Ok(count)
+    Ok(count | DIRECTORY_END)
 }
 
 /// The number that readdir(3) has for a type.

@@ -135,10 +135,7 @@ impl HostInode {
         let directory = self.descriptor(Use::List)?;
         let mut cookie = position;
         loop {
-            let data = protocol::read_directory(directory.handle(), cookie)?;
-            if data.is_empty() {
-                return Ok(());
-            }
+            let (data, more) = protocol::read_directory(directory.handle(), cookie)?;
             let mut rest = &data[..];
             while !rest.is_empty() {
                 let entry = take_entry(&mut rest)?;
@@ -146,6 +143,10 @@ impl HostInode {
                 if each(entry).is_break() {
                     return Ok(());
                 }
+            }
+            // A broker that sends nothing and promises more would keep us here.
+            if !more || data.is_empty() {
+                return Ok(());
             }
         }
     }

@@ -4,8 +4,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 use capsid_platform::{Errno, HostFile, platform};
 use capsid_wire::message::{
-    LOOKUP_HANDLE, LOOKUP_OPEN, OPEN_NO_DONATION, OPEN_NO_HANDLE, SET_ATIME, SET_MODE, SET_MTIME,
-    SET_OWNER, SET_SIZE,
+    DIRECTORY_END, LOOKUP_HANDLE, LOOKUP_OPEN, OPEN_NO_DONATION, OPEN_NO_HANDLE, SET_ATIME,
+    SET_MODE, SET_MTIME, SET_OWNER, SET_SIZE,
 };
 use capsid_wire::{HostStat, LookupReply, Operation, Reply, Request};
 
@@ -158,10 +158,12 @@ pub(super) fn close(handles: &[u64]) {
     let _ = call(Operation::Close, &[*first], &more, 0);
 }
 
-/// Reads directory entries after `cookie`, as the wire has them.
-pub(super) fn read_directory(handle: u64, cookie: u64) -> Result<Vec<u8>, Errno> {
+/// Reads directory entries after `cookie`, as the wire has them; and says whether more follow.
+pub(super) fn read_directory(handle: u64, cookie: u64) -> Result<(Vec<u8>, bool), Errno> {
     let room = capsid_wire::layout::DATA_BYTES;
-    Ok(call(Operation::ReadDirectory, &[handle, cookie], &[], room)?.1)
+    let (reply, data) = call(Operation::ReadDirectory, &[handle, cookie], &[], room)?;
+    let more = reply.value & DIRECTORY_END == 0;
+    Ok((data, more))
 }
 
 /// Reads a symlink.

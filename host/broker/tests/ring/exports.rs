@@ -3,7 +3,7 @@
 use crate::client::{Client, Reply, Scratch, export, place};
 use capsid_broker::export::{Export, Readers, Scope, Stability};
 use capsid_wire::message::{
-    LOOKUP_HANDLE, LOOKUP_OPEN, OPEN_NO_HANDLE, SET_MODE, SET_MTIME, SET_SIZE,
+    DIRECTORY_END, LOOKUP_HANDLE, LOOKUP_OPEN, OPEN_NO_HANDLE, SET_MODE, SET_MTIME, SET_SIZE,
 };
 use capsid_wire::{HostStat, LookupReply, Operation};
 use rustix::io::Errno;
@@ -284,15 +284,15 @@ fn names(client: &Client, path: &str) -> Vec<String> {
     loop {
         let reply = client.call(Operation::ReadDirectory, &[opened.value, cookie], b"");
         assert_eq!(reply.error, 0);
-        if reply.value == 0 {
-            break;
-        }
         let mut rest = &reply.data[..];
         while !rest.is_empty() {
             cookie = u64::from_le_bytes(rest[8..16].try_into().expect("8 bytes"));
             let end = 18 + usize::from(rest[17]);
             names.push(String::from_utf8(rest[18..end].to_vec()).expect("a name"));
             rest = &rest[end..];
+        }
+        if reply.value & DIRECTORY_END != 0 {
+            break;
         }
     }
     client.call(Operation::Close, &[opened.value], b"");
