@@ -4,7 +4,7 @@ use crate::exec::elf::{Elf, Segment};
 use crate::exec::image::Image;
 use capsid_core::Errno;
 use capsid_core::memory::{AddressSpace, MapRequest, MemoryLimits, Placement};
-use capsid_platform::{GuestAddr, PAGE_SIZE, Protection};
+use capsid_platform::{GuestAddr, PAGE_SIZE, Protection, platform};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
@@ -105,6 +105,8 @@ fn map_segment(
         .ok_or(Errno::EINVAL)?;
     let end = address
         .checked_add(segment.memory_bytes)
+        // Also of an empty segment, which is not mapped: the heap begins behind the last one.
+        .filter(|end| *end <= platform().info().guest_range.end())
         .ok_or(Errno::EINVAL)?;
     let start = page_start(address);
     let mut mapped_end = start;

@@ -9,6 +9,8 @@ mod prepare;
 mod script;
 mod stack;
 mod strings;
+#[cfg(test)]
+mod tests;
 
 pub use commit::commit;
 pub use credentials::NewCredentials;
