@@ -2,47 +2,8 @@
 
 mod check;
 
-use capsid_rewriter::{Hazards, SiteTable, patch_proven_sites, patch_site, plain_sites, sweep};
-use check::{assert_equivalent, layout};
+use check::check_all;
 use proptest::prelude::*;
-
-/// Runs everything on one input; what a fuzzer calls.
-fn fuzz_one(text: &[u8]) {
-    let layout = layout(text.len());
-    let mut table = SiteTable::new();
-    let mut patches = Vec::new();
-    let none = Hazards::empty();
-    patch_proven_sites(text, &layout, none, &mut table, |patch| patches.push(patch));
-    for site in 0..text.len().saturating_add(2) {
-        patches.extend(patch_site(
-            text,
-            site,
-            &layout,
-            Hazards::empty(),
-            &mut table,
-        ));
-    }
-    assert!(plain_sites(text).all(|site| text[site..].starts_with(&[0x0f, 0x05])));
-    for patch in &patches {
-        assert_equivalent(text, patch, &layout, &table);
-        assert!(patch.write().range().end <= text.len());
-    }
-    let mut copy = text.to_vec();
-    table.apply(&mut copy);
-    let mut one_by_one = text.to_vec();
-    for patch in &patches {
-        patch.apply(&mut one_by_one);
-    }
-    assert_eq!(copy, one_by_one);
-    table.restore(0, &mut copy);
-    assert_eq!(copy, text);
-
-    let swept = sweep(text, &layout);
-    assert_eq!(swept.patches.len() + swept.refused.len(), swept.sites.len());
-    for patch in &swept.patches {
-        assert_equivalent(text, patch, &layout, &swept.table);
-    }
-}
 
 /// Pieces that make sites, windows, branches and filling likely.
 fn piece() -> impl Strategy<Value = Vec<u8>> {
@@ -77,12 +38,12 @@ proptest! {
 
     #[test]
     fn random_bytes(text in proptest::collection::vec(any::<u8>(), 0..1500)) {
-        fuzz_one(&text);
+        check_all(&text);
     }
 
     #[test]
     fn likely_code(pieces in proptest::collection::vec(piece(), 0..200)) {
-        fuzz_one(&pieces.concat());
+        check_all(&pieces.concat());
     }
 }
 
@@ -100,8 +61,8 @@ fn fixed_seeds() {
             text.extend([0x0f, 0x05]);
         }
         text.truncate(length);
-        fuzz_one(&text);
+        check_all(&text);
     }
-    fuzz_one(&[0x0f, 0x05].repeat(300));
-    fuzz_one(&[0xb8, 0, 0, 0, 0, 0x0f, 0x05].repeat(100));
+    check_all(&[0x0f, 0x05].repeat(300));
+    check_all(&[0xb8, 0, 0, 0, 0, 0x0f, 0x05].repeat(100));
 }

@@ -1,6 +1,9 @@
-//! Compares a patch with the code it replaces, by decoding both.
+//! Compares a patch with the code it replaces, by decoding both. The fuzz target uses it too.
+#![allow(dead_code, reason = "each user takes a part")]
 
-use capsid_rewriter::{Layout, Patch, ReturnTo, SiteTable};
+use capsid_rewriter::{
+    Hazards, Layout, Patch, ReturnTo, SiteTable, patch_proven_sites, patch_site, plain_sites, sweep,
+};
 use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, Register};
 
 /// A jump through an absolute address, as a platform may have.
@@ -167,5 +170,43 @@ fn assert_mapped(patch: &Patch, table: &SiteTable) {
             let covered = patch.write().range().contains(&(patch.site() + 2));
             assert_eq!(behind, covered.then_some(at));
         }
+    }
+}
+
+/// Runs everything on one input.
+pub fn check_all(text: &[u8]) {
+    let layout = layout(text.len());
+    let mut table = SiteTable::new();
+    let mut patches = Vec::new();
+    let none = Hazards::empty();
+    patch_proven_sites(text, &layout, none, &mut table, |patch| patches.push(patch));
+    for site in 0..text.len().saturating_add(2) {
+        patches.extend(patch_site(
+            text,
+            site,
+            &layout,
+            Hazards::empty(),
+            &mut table,
+        ));
+    }
+    assert!(plain_sites(text).all(|site| text[site..].starts_with(&[0x0f, 0x05])));
+    for patch in &patches {
+        assert_equivalent(text, patch, &layout, &table);
+        assert!(patch.write().range().end <= text.len());
+    }
+    let mut copy = text.to_vec();
+    table.apply(&mut copy);
+    let mut one_by_one = text.to_vec();
+    for patch in &patches {
+        patch.apply(&mut one_by_one);
+    }
+    assert_eq!(copy, one_by_one);
+    table.restore(0, &mut copy);
+    assert_eq!(copy, text);
+
+    let swept = sweep(text, &layout);
+    assert_eq!(swept.patches.len() + swept.refused.len(), swept.sites.len());
+    for patch in &swept.patches {
+        assert_equivalent(text, patch, &layout, &swept.table);
     }
 }

@@ -1,6 +1,7 @@
 //! What the tests of images share: trees, snapshots of them, and the tools of erofs-utils.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod hostile;
 pub mod snapshot;
 pub mod tools;
 pub mod trees;
