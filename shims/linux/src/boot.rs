@@ -63,8 +63,9 @@ pub(crate) fn kernel() -> Option<Arc<Kernel>> {
     KERNEL.get().cloned()
 }
 
-/// Makes a kernel with the files that are configured, and its first thread.
-pub(crate) fn start(config: &BootConfig) -> Result<Arc<Thread>, Errno> {
+/// Makes a kernel with the files that are configured, and its first thread, which has no program
+/// yet. Without [`boot`], no signal of the host reaches it: for tests.
+pub fn start(config: &BootConfig) -> Result<Arc<Thread>, Errno> {
     register_drivers();
     let namespace = root::build(config)?;
     let credentials = Credentials::new(config.user, config.group);

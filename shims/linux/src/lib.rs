@@ -30,4 +30,4 @@ mod test_kernel;
 pub mod time;
 pub mod trace;
 
-pub use boot::boot;
+pub use boot::{boot, start};
