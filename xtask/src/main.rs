@@ -2,6 +2,7 @@
 
 mod bench;
 mod docs;
+mod fuzz;
 mod packages;
 mod shell;
 mod sizes;
@@ -24,6 +25,8 @@ enum Task {
     Docs(docs::Options),
     /// Count lines, unsafe blocks and bytes.
     Sizes(sizes::Options),
+    /// Search for inputs that break a parser.
+    Fuzz(fuzz::Options),
     /// Measure, natively and in sandboxes.
     Bench(bench::Options),
 }
@@ -33,6 +36,7 @@ fn main() -> anyhow::Result<()> {
         Task::Test(options) => test::run(&options),
         Task::Docs(options) => docs::run(&options),
         Task::Sizes(options) => sizes::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Bench(options) => bench::run(&options),
     }
 }
