@@ -50,16 +50,7 @@ pub fn run(options: &Options) -> Result<()> {
             "generated documents",
             &["xtask", "docs", "--check"],
         );
-        if shell::installed("cargo-deny") {
-            check(
-                &mut totals,
-                "cargo deny",
-                &["deny", "--log-level", "error", "check"],
-            );
-        } else {
-            eprintln!("skipped: cargo deny: cargo-deny is not installed");
-            totals.skipped += 1;
-        }
+        check_dependencies(&mut totals);
         totals.cargo_test(&["--workspace", "--exclude", "capsid-tests"])?;
     }
     shell::run(&mut shell::command(
@@ -79,6 +70,35 @@ pub fn run(options: &Options) -> Result<()> {
         std::process::exit(1);
     }
     Ok(())
+}
+
+/// Checks the dependencies: their licences and sources always, and advisories against them if the
+/// database of those can be had.
+fn check_dependencies(totals: &mut Totals) {
+    let mut skip = |what: &str, reason: &str| {
+        eprintln!("skipped: {what}: {reason}");
+        totals.skipped += 1;
+    };
+    if !shell::installed("cargo-deny") {
+        skip(
+            "cargo deny",
+            "it is not installed (`cargo install cargo-deny --locked`)",
+        );
+        return;
+    }
+    let quiet = ["deny", "--log-level", "error"];
+    let mut fetch = shell::command("cargo", &quiet);
+    let fetched = shell::run(fetch.args(["fetch", "db"])).is_ok();
+    if !fetched {
+        skip("cargo deny: advisories", "their database cannot be fetched");
+    }
+    let of_the_tree = ["check", "licenses", "bans", "sources"];
+    check(totals, "cargo deny", &[&quiet[..], &of_the_tree].concat());
+    if fetched {
+        // What was fetched just now is as new as it gets.
+        let arguments = [&quiet[..], &["--offline", "check", "advisories"]].concat();
+        check(totals, "cargo deny: advisories", &arguments);
+    }
 }
 
 /// Runs one check that counts as a test.
