@@ -9,34 +9,64 @@ const IDLE: u32 = 0;
 const NOTIFIED: u32 = 1;
 const PARKED: u32 = 2;
 
+/// A word that one thread sleeps on and others wake. All operations are sequentially consistent.
+///
+/// There is one kind; a model checker has another, which sleeps as futex(2) promises.
+pub trait Word: Default {
+    /// Sets the word, and returns what it was.
+    fn swap(&self, value: u32) -> u32;
+
+    /// Sets the word to `new` if it is `current`; returns what it was.
+    fn replace(&self, current: u32, new: u32) -> u32;
+
+    /// Sleeps while the word is `expected`, as [`capsid_platform::Platform::wait`] does.
+    fn wait(&self, expected: u32, deadline_ns: Option<u64>, mode: WaitMode) -> WaitOutcome;
+
+    /// Wakes the thread that sleeps.
+    fn wake(&self);
+}
+
+impl Word for AtomicU32 {
+    fn swap(&self, value: u32) -> u32 {
+        self.swap(value, Ordering::SeqCst)
+    }
+
+    fn replace(&self, current: u32, new: u32) -> u32 {
+        let replaced = self.compare_exchange(current, new, Ordering::SeqCst, Ordering::SeqCst);
+        replaced.unwrap_or_else(|found| found)
+    }
+
+    fn wait(&self, expected: u32, deadline_ns: Option<u64>, mode: WaitMode) -> WaitOutcome {
+        platform().wait(self, expected, deadline_ns, mode)
+    }
+
+    fn wake(&self) {
+        platform().wake(self, 1);
+    }
+}
+
 /// One guest thread's place to sleep.
 ///
 /// The order that loses no wake-up: register with every queue, look at the condition, park. A
 /// wake between the look and the park makes the park return at once.
 #[derive(Debug, Default)]
-pub struct Parker(AtomicU32);
+pub struct Parker<W = AtomicU32>(W);
 
-impl Parker {
+impl<W: Word> Parker<W> {
     /// Forgets an earlier notification.
     pub fn clear(&self) {
-        self.0.store(IDLE, Ordering::SeqCst);
+        self.0.swap(IDLE);
     }
 
     /// Sleeps until notified, the deadline (monotonic, ns) passes, or a kick comes.
     pub fn park(&self, deadline_ns: Option<u64>, mode: WaitMode) -> WaitOutcome {
         loop {
-            match self
-                .0
-                .compare_exchange(IDLE, PARKED, Ordering::SeqCst, Ordering::SeqCst)
-            {
-                Ok(_) | Err(PARKED) => {}
-                Err(_) => {
-                    self.clear();
-                    return WaitOutcome::Woken;
-                }
+            if self.0.replace(IDLE, PARKED) == NOTIFIED {
+                self.clear();
+                return WaitOutcome::Woken;
             }
-            let outcome = platform().wait(&self.0, PARKED, deadline_ns, mode);
-            let notified = self.0.swap(IDLE, Ordering::SeqCst) == NOTIFIED;
+            let outcome = self.0.wait(PARKED, deadline_ns, mode);
+            let notified = self.0.swap(IDLE) == NOTIFIED;
             if let Some(outcome) = outcome_of(outcome, notified) {
                 return outcome;
             }
@@ -45,8 +75,8 @@ impl Parker {
 
     /// Wakes the thread, or makes its next park return at once.
     pub fn unpark(&self) {
-        if self.0.swap(NOTIFIED, Ordering::SeqCst) == PARKED {
-            platform().wake(&self.0, 1);
+        if self.0.swap(NOTIFIED) == PARKED {
+            self.0.wake();
         }
     }
 }
