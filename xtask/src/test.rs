@@ -76,12 +76,9 @@ pub fn run(options: &Options) -> Result<()> {
 /// Checks the dependencies: their licences and sources always, and advisories against them if the
 /// database of those can be had.
 fn check_dependencies(totals: &mut Totals) {
-    let mut skip = |what: &str, reason: &str| {
-        eprintln!("skipped: {what}: {reason}");
-        totals.skipped += 1;
-    };
     if !shell::installed("cargo-deny") {
         skip(
+            totals,
             "cargo deny",
             "it is not installed (`cargo install cargo-deny --locked`)",
         );
@@ -93,6 +90,7 @@ fn check_dependencies(totals: &mut Totals) {
     // A test fetches nothing: what is here is used.
     if !has_advisories() {
         skip(
+            totals,
             "cargo deny: advisories",
             "their database is not here (`cargo deny fetch db`)",
         );
@@ -100,6 +98,12 @@ fn check_dependencies(totals: &mut Totals) {
         let arguments = [&quiet[..], &["--offline", "check", "advisories"]].concat();
         check(totals, "cargo deny: advisories", &arguments);
     }
+}
+
+/// Counts a check that does not run here, and says why.
+fn skip(totals: &mut Totals, what: &str, reason: &str) {
+    eprintln!("skipped: {what}: {reason}");
+    totals.skipped += 1;
 }
 
 /// Whether cargo-deny has a copy of the advisory database.
