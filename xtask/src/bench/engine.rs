@@ -4,6 +4,7 @@ use crate::shell;
 use anyhow::{Context, Result};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 /// One way to run a program.
@@ -108,21 +109,29 @@ impl Engine {
 
     /// Runs `arguments` and returns the wall time in nanoseconds; `None` if they fail.
     pub fn time(&self, arguments: &[&str], seconds: u64) -> Option<f64> {
-        let inner = self.command(arguments);
-        let mut command = Command::new("timeout");
-        command
-            .arg(seconds.to_string())
-            .arg(inner.get_program())
-            .args(inner.get_args());
-        command
-            .env_clear()
-            .envs(inner.get_envs().filter_map(|(k, v)| Some((k, v?))));
+        let mut command = self.command(arguments);
         command.stdin(Stdio::null());
         command.stdout(Stdio::null()).stderr(Stdio::null());
-        // `timeout` bounds the run: waiting here without polling keeps short times exact.
+        // A thread bounds the run: waiting here without polling keeps short times exact.
+        let (started, child_of) = channel::<u32>();
+        let (ended, end) = channel::<()>();
+        let watchdog = std::thread::spawn(move || {
+            let Ok(child) = child_of.recv() else { return };
+            if end.recv_timeout(Duration::from_secs(seconds)) == Err(RecvTimeoutError::Timeout) {
+                let _ = Command::new("kill")
+                    .args(["-KILL", &child.to_string()])
+                    .status();
+            }
+        });
         let start = Instant::now();
-        let status = command.status();
+        let child = command.spawn();
+        let status = child.and_then(|mut child| {
+            let _ = started.send(child.id());
+            child.wait()
+        });
         let nanoseconds = start.elapsed().as_secs_f64() * 1e9;
+        drop((started, ended));
+        let _ = watchdog.join();
         status.ok()?.success().then_some(nanoseconds)
     }
 }
