@@ -27,7 +27,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let config = BootConfig {
         arguments: vec![b"/bin/sh".to_vec(), b"-c".to_vec()],
         environment: vec![b"PATH=/bin:/usr/bin".to_vec()],
-        working_directory: b"/work/here".to_vec(),
+        working_directory: b"/srv/here".to_vec(),
         hostname: "host".into(),
         user: 1000,
         group: 1000,
