@@ -84,6 +84,7 @@ pub fn start(plan: &Plan<'_>) -> Result<Pid, (Step, Errno)> {
         failure: None,
     };
     let mut stack = vec![std::mem::MaybeUninit::<u128>::uninit(); STACK_BYTES / 16];
+    let dumpable = rustix::process::dumpable_behavior();
     let blocked = BlockedSignals::new();
     // SAFETY: the calling thread sleeps until the child has executed or exited, so that the stack
     // and `child` are the child's alone. No signal handler runs in it, and it calls nothing but
@@ -97,9 +98,9 @@ pub fn start(plan: &Plan<'_>) -> Result<Pid, (Step, Errno)> {
         )
     };
     drop(blocked);
-    if plan.unprivileged.is_some() {
-        // The child's change of user closed our memory to debuggers, while it was the child's too.
-        let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::Dumpable);
+    // The child's change of user closed our memory to others, while it was the child's too.
+    if let Ok(dumpable) = dumpable {
+        let _ = rustix::process::set_dumpable_behavior(dumpable);
     }
     let Some(pid) = Pid::from_raw(pid).filter(|_| pid > 0) else {
         return Err((Step::Fork, last_error()));
