@@ -23,7 +23,9 @@ pub mod thread;
 pub use errno::Errno;
 pub use guest::{GuestAddr, GuestRange};
 pub use info::PlatformInfo;
-pub use memory::{Advice, Backing, IoSource, IoTarget, PAGE_SIZE, PoolPage, Protection, Sharing};
+pub use memory::{
+    Advice, Backing, IoSource, IoTarget, PAGE_SIZE, PoolMemory, PoolPage, Protection, Sharing,
+};
 pub use registers::Registers;
 pub use thread::{
     Entry, Exception, GuestThread, Resume, SpawnKind, ThreadToken, WaitMode, WaitOutcome,
@@ -157,12 +159,9 @@ pub trait Platform: Sync {
     /// execute them.
     fn pool_write(&self, page: PoolPage, offset: usize, source: IoSource<'_>) -> usize;
 
-    /// Sets `length` bytes of the pool to zero, from byte `offset` after the start of `page`.
-    fn pool_zero(&self, page: PoolPage, offset: usize, length: usize);
-
-    /// Gives the memory of `count` pages back to the host; they read as zero afterwards. May do no
-    /// more than zero them.
-    fn pool_discard(&self, page: PoolPage, count: u32);
+    /// Sets `length` bytes of the pool to zero, from byte `offset` after the start of `page`. With
+    /// [`PoolMemory::GivenBack`], for whole pages, the host gets their memory back, if it takes it.
+    fn pool_zero(&self, page: PoolPage, offset: usize, length: usize, memory: PoolMemory);
 
     // --- Threads ------------------------------------------------------------------------------
 
@@ -250,9 +249,6 @@ pub trait Platform: Sync {
     /// The root image (EROFS), mapped read-only, or an empty slice. A hostile host can change it
     /// while it is read.
     fn image(&self) -> &'static [u8];
-
-    /// Writes a line to the sandbox's log. For faults of the library OS and the trace.
-    fn log(&self, line: &str);
 
     /// Calls `each` for every site that trapped, with its address and count, and returns how many
     /// system calls came through the gate.

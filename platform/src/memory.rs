@@ -62,6 +62,15 @@ pub enum Advice {
     PopulateWrite,
 }
 
+/// What becomes of memory of the pool that is set to zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolMemory {
+    /// It is about to be used.
+    Kept,
+    /// Nobody uses it.
+    GivenBack,
+}
+
 /// Where bytes go to.
 #[derive(Debug)]
 pub enum IoTarget<'a> {

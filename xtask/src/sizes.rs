@@ -60,7 +60,24 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// Most functions of the `Platform` trait: each is a promise that every platform has to keep.
+const MOST_PLATFORM_FUNCTIONS: usize = 30;
+
 fn check(sizes: &BTreeMap<String, Size>) -> Result<()> {
+    let platform = shell::workspace().join("platform/src/lib.rs");
+    let platform =
+        std::fs::read_to_string(platform).context("the platform trait is not readable")?;
+    let functions = platform
+        .lines()
+        .skip_while(|line| !line.starts_with("pub trait Platform"))
+        .take_while(|line| *line != "}")
+        .filter(|line| line.starts_with("    fn "))
+        .count();
+    if !(1..=MOST_PLATFORM_FUNCTIONS).contains(&functions) {
+        bail!(
+            "the platform trait has {functions} functions, at most {MOST_PLATFORM_FUNCTIONS} are agreed"
+        );
+    }
     let record = std::fs::read_to_string(shell::workspace().join(RECORD))
         .with_context(|| format!("{RECORD} is not readable"))?;
     let recorded: BTreeMap<&str, usize> = record

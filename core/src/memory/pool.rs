@@ -7,7 +7,7 @@
 use crate::memory::runs::Runs;
 use crate::sync::Mutex;
 use alloc::vec::Vec;
-use capsid_platform::{PAGE_SIZE, PoolPage, platform};
+use capsid_platform::{PAGE_SIZE, PoolMemory, PoolPage, platform};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 /// A freed extent of this many pages goes back to the host at once: 1 MiB.
@@ -132,7 +132,7 @@ impl PagePool {
             _ => Contents::Zeroed,
         };
         if dirty && contents == Contents::Zeroed {
-            platform().pool_zero(start, 0, found as usize * PAGE_SIZE);
+            platform().pool_zero(start, 0, found as usize * PAGE_SIZE, PoolMemory::Kept);
         }
         let extent = Extent {
             start,
@@ -169,7 +169,12 @@ impl PagePool {
         }
         let start = extent.start.0;
         if extent.count >= DISCARD_PAGES {
-            platform().pool_discard(extent.start, extent.count);
+            platform().pool_zero(
+                extent.start,
+                0,
+                extent.count as usize * PAGE_SIZE,
+                PoolMemory::GivenBack,
+            );
             self.free.lock().clean.add(start, extent.count);
         } else {
             let mut free = self.free.lock();
@@ -230,7 +235,12 @@ impl Free {
             let Some((start, length)) = self.dirty.take_longest() else {
                 return;
             };
-            platform().pool_discard(PoolPage(start), length);
+            platform().pool_zero(
+                PoolPage(start),
+                0,
+                length as usize * PAGE_SIZE,
+                PoolMemory::GivenBack,
+            );
             self.clean.add(start, length);
         }
     }

@@ -3,8 +3,8 @@
 use crate::boot::{FD_IMAGE, FD_POOL, GUEST_END, GUEST_START, POOL_BASE};
 use crate::{areas, copy, host};
 use capsid_platform::{
-    Advice, Backing, Errno, GuestRange, IoSource, IoTarget, PAGE_SIZE, PoolPage, Protection,
-    Sharing,
+    Advice, Backing, Errno, GuestRange, IoSource, IoTarget, PAGE_SIZE, PoolMemory, PoolPage,
+    Protection, Sharing,
 };
 use linux_raw_sys::general as raw;
 
@@ -208,16 +208,15 @@ pub fn pool_write(page: PoolPage, offset: usize, source: IoSource<'_>) -> usize 
 }
 
 /// See [`capsid_platform::Platform::pool_zero`].
-pub fn pool_zero(page: PoolPage, offset: usize, length: usize) {
+pub fn pool_zero(page: PoolPage, offset: usize, length: usize, memory: PoolMemory) {
     let (to, length) = pool(page, offset, length);
+    let is_whole = offset.is_multiple_of(PAGE_SIZE) && length.is_multiple_of(PAGE_SIZE);
+    if memory == PoolMemory::GivenBack
+        && is_whole
+        && give_advice(to as usize, length, raw::MADV_REMOVE).is_ok()
+    {
+        return;
+    }
     // SAFETY: as in `pool_read`.
     unsafe { copy::zero(to, length) };
-}
-
-/// See [`capsid_platform::Platform::pool_discard`].
-pub fn pool_discard(page: PoolPage, count: u32) {
-    let (start, length) = pool(page, 0, count as usize * PAGE_SIZE);
-    if give_advice(start as usize, length, raw::MADV_REMOVE).is_err() {
-        pool_zero(page, 0, length);
-    }
 }

@@ -4,8 +4,8 @@ use crate::{areas, broker, copy, files, memory, start, statistics, thread, time,
 use alloc::boxed::Box;
 use capsid_platform::{
     Advice, AtomicOp, Backing, Clock, Errno, GuestAddr, GuestRange, GuestThread, HostFile,
-    HostTimer, IoSource, IoTarget, Platform, PlatformInfo, PoolPage, Protection, Registers,
-    Sharing, SpawnKind, ThreadToken, WaitMode, WaitOutcome,
+    HostTimer, IoSource, IoTarget, Platform, PlatformInfo, PoolMemory, PoolPage, Protection,
+    Registers, Sharing, SpawnKind, ThreadToken, WaitMode, WaitOutcome,
 };
 use capsid_wire::{Reply, Request};
 use core::arch::asm;
@@ -66,12 +66,8 @@ impl Platform for LinuxPlatform {
         memory::pool_write(page, offset, source)
     }
 
-    fn pool_zero(&self, page: PoolPage, offset: usize, length: usize) {
-        memory::pool_zero(page, offset, length);
-    }
-
-    fn pool_discard(&self, page: PoolPage, count: u32) {
-        memory::pool_discard(page, count);
+    fn pool_zero(&self, page: PoolPage, offset: usize, length: usize, memory: PoolMemory) {
+        memory::pool_zero(page, offset, length, memory);
     }
 
     fn spawn(
@@ -164,10 +160,6 @@ impl Platform for LinuxPlatform {
 
     fn image(&self) -> &'static [u8] {
         areas::image()
-    }
-
-    fn log(&self, line: &str) {
-        broker::log(line);
     }
 
     fn trap_counts(&self, each: &mut dyn FnMut(GuestAddr, u64)) -> u64 {

@@ -7,8 +7,8 @@ use crate::timer;
 use crate::world::World;
 use capsid_platform::{
     Advice, AtomicOp, Backing, Clock, Errno, GuestAddr, GuestRange, GuestThread, HostFile,
-    HostTimer, IoSource, IoTarget, PAGE_SIZE, Platform, PlatformInfo, PoolPage, Protection,
-    Registers, Sharing, SpawnKind, ThreadToken, WaitMode, WaitOutcome,
+    HostTimer, IoSource, IoTarget, PAGE_SIZE, Platform, PlatformInfo, PoolMemory, PoolPage,
+    Protection, Registers, Sharing, SpawnKind, ThreadToken, WaitMode, WaitOutcome,
 };
 use capsid_wire::{BootConfig, Reply, Request};
 use rustix::time::{ClockId, clock_gettime};
@@ -197,15 +197,11 @@ impl Platform for ThreadsPlatform {
         )
     }
 
-    fn pool_zero(&self, page: PoolPage, offset: usize, length: usize) {
+    fn pool_zero(&self, page: PoolPage, offset: usize, length: usize, _memory: PoolMemory) {
         self.pool.pages(page, offset, length, |page, within, _| {
             page.zero(within.clone());
             within.len()
         });
-    }
-
-    fn pool_discard(&self, page: PoolPage, count: u32) {
-        self.pool_zero(page, 0, count as usize * PAGE_SIZE);
     }
 
     fn spawn(
@@ -370,10 +366,6 @@ impl Platform for ThreadsPlatform {
 
     fn image(&self) -> &'static [u8] {
         self.world().image()
-    }
-
-    fn log(&self, line: &str) {
-        self.world().add_log(line);
     }
 
     fn trap_counts(&self, _each: &mut dyn FnMut(GuestAddr, u64)) -> u64 {

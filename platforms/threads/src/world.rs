@@ -19,7 +19,6 @@ pub struct World {
     broker: Mutex<Option<Arc<Broker>>>,
     code: Mutex<HashMap<u64, Arc<Instruction>>>,
     image: Mutex<&'static [u8]>,
-    log: Mutex<Vec<String>>,
 }
 
 impl World {
@@ -76,15 +75,6 @@ impl World {
     /// The root image.
     pub fn image(&self) -> &'static [u8] {
         *lock(&self.image)
-    }
-
-    pub(crate) fn add_log(&self, line: &str) {
-        lock(&self.log).push(line.to_owned());
-    }
-
-    /// The lines that were logged.
-    pub fn log(&self) -> Vec<String> {
-        lock(&self.log).clone()
     }
 }
 

@@ -5,7 +5,7 @@ use super::content::{Content, Data, PAGE, SIZE_MAX, split};
 use super::extents::Found;
 use crate::fs::Allocation;
 use crate::memory::Contents;
-use capsid_platform::{Errno, PAGE_SIZE, platform};
+use capsid_platform::{Errno, PAGE_SIZE, PoolMemory, platform};
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
@@ -18,7 +18,7 @@ impl Content {
             let (page, within) = split(from);
             if let Found::Pages(extent) = data.extents.find(page) {
                 let length = usize::try_from(to - from).unwrap_or(PAGE_SIZE);
-                platform().pool_zero(extent.start, within, length);
+                platform().pool_zero(extent.start, within, length, PoolMemory::Kept);
             }
         };
         if first > last {

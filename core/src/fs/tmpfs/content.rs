@@ -11,7 +11,7 @@ use super::spare::Spare;
 use crate::io::{Destination, Source};
 use crate::memory::{Allocated, Contents, Extent};
 use crate::sync::RwLock;
-use capsid_platform::{Errno, PAGE_SIZE, PoolPage, platform};
+use capsid_platform::{Errno, PAGE_SIZE, PoolMemory, PoolPage, platform};
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -195,9 +195,14 @@ impl Content {
             u32::try_from((within + copied).div_ceil(PAGE_SIZE)).unwrap_or(extent.count)
         };
         if allocated.contents == Contents::Unspecified && kept > 0 {
-            platform().pool_zero(extent.start, 0, within);
+            platform().pool_zero(extent.start, 0, within, PoolMemory::Kept);
             let end = within + copied;
-            platform().pool_zero(extent.start, end, bytes(kept.into()) - end);
+            platform().pool_zero(
+                extent.start,
+                end,
+                bytes(kept.into()) - end,
+                PoolMemory::Kept,
+            );
         }
         let start = PoolPage(extent.start.0 + kept);
         let unused = Extent {
@@ -259,7 +264,7 @@ impl Content {
             return;
         }
         if let Found::Pages(extent) = data.extents.find(page) {
-            platform().pool_zero(extent.start, within, PAGE_SIZE - within);
+            platform().pool_zero(extent.start, within, PAGE_SIZE - within, PoolMemory::Kept);
         }
     }
 
@@ -292,9 +297,19 @@ impl Content {
         if data.held > 0 {
             for extent in data.extents.in_range(range) {
                 if extent.count <= ZERO_PAGES_MAX {
-                    platform().pool_zero(extent.start, 0, bytes(extent.count.into()));
+                    platform().pool_zero(
+                        extent.start,
+                        0,
+                        bytes(extent.count.into()),
+                        PoolMemory::Kept,
+                    );
                 } else {
-                    platform().pool_discard(extent.start, extent.count);
+                    platform().pool_zero(
+                        extent.start,
+                        0,
+                        extent.count as usize * PAGE_SIZE,
+                        PoolMemory::GivenBack,
+                    );
                 }
             }
             return;

@@ -1,14 +1,14 @@
 //! Checks of the platform's functions that need no guest code. A failed one panics, which ends the
 //! sandbox.
 
-use crate::kernel::{DATA, range};
+use crate::kernel::{DATA, log, range};
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 use capsid_platform::{
     Advice, AtomicOp, Backing, Clock, Entry, Errno, GuestAddr, GuestThread, HostFile, IoSource,
-    IoTarget, PoolPage, Protection, Registers, Resume, Sharing, SpawnKind, WaitMode, WaitOutcome,
-    platform,
+    IoTarget, PAGE_SIZE, PoolMemory, PoolPage, Protection, Registers, Resume, Sharing, SpawnKind,
+    WaitMode, WaitOutcome, platform,
 };
 use capsid_wire::{Operation, Request};
 use core::arch::x86_64::_rdtsc;
@@ -101,11 +101,11 @@ fn copies() {
         platform().pool_write(PoolPage(0), usize::MAX, guest(100)),
         0
     );
-    platform().pool_zero(PoolPage(3), 4000, 10);
+    platform().pool_zero(PoolPage(3), 4000, 10, PoolMemory::Kept);
     platform().pool_read(PoolPage(3), 4000, IoTarget::Kernel(&mut back));
     assert_eq!(back[..10], [0; 10]);
     assert_eq!(back[10..], source[10..]);
-    platform().pool_discard(PoolPage(3), 2);
+    platform().pool_zero(PoolPage(3), 0, 2 * PAGE_SIZE, PoolMemory::GivenBack);
     platform().pool_read(PoolPage(3), 4000, IoTarget::Kernel(&mut back));
     assert!(back.iter().all(|byte| *byte == 0));
 }
@@ -334,7 +334,7 @@ fn ticks(rounds: u64, mut what: impl FnMut()) -> u64 {
 }
 
 fn say(name: &str, value: u64) {
-    platform().log(&alloc::format!("{name}={value:#x}"));
+    log(&alloc::format!("{name}={value:#x}"));
 }
 
 fn heap_speed() {

@@ -60,8 +60,19 @@ pub fn range(start: u64, length: u64) -> GuestRange {
     GuestRange::between(start, start + length).expect("the range is not upside down")
 }
 
+/// Sends a line to the launcher.
+pub fn log(line: &str) {
+    let mut bytes = line.as_bytes().to_vec();
+    let request = Request {
+        operation: Operation::Log,
+        args: [0; 6],
+        data_len: bytes.len() as u32,
+    };
+    let _ = platform().broker_call(&request, &mut bytes);
+}
+
 fn report(name: &str, value: u64) {
-    platform().log(&format!("{name}={value:#x}"));
+    log(&format!("{name}={value:#x}"));
 }
 
 fn end_sandbox(status: u64) {
