@@ -113,7 +113,9 @@ fn wait_for_children(pid: u32, state: &str) -> Vec<Pid> {
 
 #[test]
 fn a_stopped_sandbox_goes_on() {
-    let mut child = start(&["sh", "-c", "echo ready; sleep 2 & sleep 2; wait; exit 3"]);
+    // One waits with a deadline, one without.
+    let script = "trap 'exit 3' TERM; sleep 600 & echo ready; wait";
+    let mut child = start(&["sh", "-c", script]);
     for _ in 0..4 {
         let sleepers = wait_for_children(child.id(), "State:\tS");
         for sleeper in &sleepers {
@@ -124,6 +126,8 @@ fn a_stopped_sandbox_goes_on() {
             kill_process(*sleeper, Signal::CONT).expect("sent");
         }
     }
+    wait_for_children(child.id(), "State:\tS");
+    send(&child, Signal::TERM);
     assert_eq!(wait(&mut child).code(), Some(3));
 }
 
