@@ -103,8 +103,12 @@ fn drop_memory(process: &Process) {
     if memory.users.load(Ordering::SeqCst) > 1 {
         return;
     }
-    let hold = memory.program.lock().hold.take();
-    drop(hold);
+    // The name as well: it keeps an unlinked program from going.
+    let (hold, executable) = {
+        let mut program = memory.program.lock();
+        (program.hold.take(), program.executable.take())
+    };
+    drop((hold, executable));
     memory.space.forget();
 }
 
